@@ -1,0 +1,65 @@
+"""The errors that this project raises on purpose.
+
+Every message names the file, row or parameter that is wrong and what to do
+about it. Errors that belong to one clip carry an `error_class`, which ends up
+in that clip's `error` column; the shard goes on.
+"""
+
+from __future__ import annotations
+
+
+class DjError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class RecipeError(DjError):
+    """A recipe, stage, operator or parameter that cannot be run as written."""
+
+
+class SourceError(DjError):
+    """An annotation file that is missing, changed or not in its official format."""
+
+
+class MediaError(DjError):
+    """One video that cannot be read as asked.
+
+    Args:
+        message: What is wrong, naming the file.
+        error_class: The value for the clip's `error.class`: `missing`,
+            `corrupt`, `unsupported`, `too_large`, `forbidden`, `decode_error`,
+            `span_out_of_range`, `timeout`, `out_of_memory` or `decoder_crash`.
+    """
+
+    def __init__(self, message: str, error_class: str) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[str, str]]:
+        return type(self), (str(self), self.error_class)
+
+
+class ModelError(DjError):
+    """A model that cannot be loaded or run as configured."""
+
+
+class WarehouseError(DjError):
+    """A Lance table that cannot be read or written as asked."""
+
+
+class ConflictError(WarehouseError):
+    """Another writer committed first; read again, decide again, retry."""
+
+
+class MissingExtraError(DjError):
+    """A feature whose optional dependency is not installed.
+
+    Args:
+        feature: What was asked for, as the user would say it.
+        extra: The extra of this project that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs an optional dependency that is not installed; run: "
+            f"pip install -c constraints.txt 'dj-sora[{extra}]'"
+        )

@@ -1,0 +1,418 @@
+"""What an operator is: five kinds, their parameters, what they need, what they add.
+
+An operator is a frozen Pydantic model: its fields are its parameters, checked
+when a recipe is loaded. It declares what it needs to see of a clip (`needs`),
+which columns it reads and adds, and what it costs; the engine decides when and
+how often anything is decoded. Operators are pure: no disk, no network, no
+Dagster. One file each under `operators/<kind>/`, named as the operator;
+`registry.py` finds them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import polars as pl
+import pyarrow as pa
+import pydantic
+
+from dj_ops_lib.clip import Clip, Edit, Span, digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Columns = Mapping[str, Any]
+"""Values for the columns that an operator declares, by name."""
+
+
+# --- what an operator needs to see -------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HeaderOnly:
+    """The row's columns and nothing of the file."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Packets:
+    """The compressed packets of all video streams, nothing decoded."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeyFrames:
+    """Every key frame, without decoding the rest; the first frame where there is none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Uniform:
+    """`n` frames spread evenly: the frame at half the duration for n = 1, else the first frame
+    whose pts is at or after i * duration / (n - 1), the last frame for targets past the end.
+    `n` is clipped to the number of frames."""
+
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fps:
+    """Frames 0, step, 2 * step, ... with step = round(fps / min(rate, fps)), within
+    1 ... num_frames - 1. `with_second` adds frame 1, which Data-Juicer's motion filter reads."""
+
+    rate: float
+    with_second: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Every:
+    """Every frame."""
+
+
+At = KeyFrames | Uniform | Fps | Every
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """Size to scale frames to, from the clip's display size. Aspect ratio is kept.
+
+    Attributes:
+        short: Short edge in pixels, None to leave it.
+        max_short: Largest short edge; frames are never enlarged for it.
+        max_long: Largest long edge in pixels, applied after `short`.
+        divisible: Both edges are floored to a multiple of this.
+        exact: (width, height) in pixels; overrides everything else.
+    """
+
+    short: int | None = None
+    max_short: int | None = None
+    max_long: int | None = None
+    divisible: int = 1
+    exact: tuple[int, int] | None = None
+
+    def resolve(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) in pixels to scale a frame of `width` x `height` to."""
+        if self.exact:
+            return self.exact
+        short, long = min(width, height), max(width, height)
+        if self.short is not None:
+            short, long = self.short, int(self.short * long / short)
+        if self.max_short is not None and short > self.max_short:
+            short, long = self.max_short, int(self.max_short * long / short)
+        if self.max_long is not None and long > self.max_long:
+            short, long = int(self.max_long * short / long), self.max_long
+        short, long = (max(self.divisible, e // self.divisible * self.divisible) for e in (short, long))
+        return (short, long) if width <= height else (long, short)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frames:
+    """Decoded pictures.
+
+    Attributes:
+        at: Which frames.
+        size: What to scale them to (area averaging), None for the display size.
+        format: `rgb24`, `bgr24` or `gray`.
+    """
+
+    at: At
+    size: Size | None = None
+    format: Literal["rgb24", "bgr24", "gray"] = "rgb24"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Audio:
+    """Decoded sound of the first audio stream: float32 samples in -1 ... 1.
+
+    Attributes:
+        rate: Samples per second, None for the file's own.
+        mono: Mix all channels into one.
+    """
+
+    rate: int | None = None
+    mono: bool = True
+
+
+Need = HeaderOnly | Packets | Frames | Audio
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded picture as an observer gets it.
+
+    Attributes:
+        image: uint8, (height, width, 3) or (height, width) for `gray`; read-only, shared.
+        time_s: Seconds from the clip's start.
+        pts_s: Seconds from the beginning of the file.
+        index: Position among the clip's frames, None where not all were decoded.
+        key_frame: Whether it is a key frame.
+    """
+
+    image: npt.NDArray[np.uint8]
+    time_s: float
+    pts_s: float
+    index: int | None
+    key_frame: bool
+
+
+class Observer:
+    """One operator's look at one clip: it is fed what was asked for, in order, then asked.
+
+    The picture passed to `frame` is only valid during the call unless copied.
+    """
+
+    def packet(self, payload: bytes, pts_s: float | None, stream: int) -> None:
+        """A compressed packet of a video stream."""
+
+    def frame(self, frame: Frame) -> None:
+        """A decoded picture."""
+
+    def audio(self, samples: npt.NDArray[np.float32]) -> None:
+        """The next samples, (channels, n)."""
+
+    def result(self) -> Any:
+        """What the operator's kind asks for: columns, spans, an edit; called once, at the end."""
+        raise NotImplementedError
+
+
+# --- parameters and columns --------------------------------------------------------------
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    unit: str | None = None,
+    decides: bool = False,
+    **constraints: Any,
+) -> Any:
+    """Declare a parameter: the default, what it means, its unit, and Pydantic's constraints.
+
+    Args:
+        default: The value where a recipe says nothing.
+        description: One sentence.
+        unit: Unit of the value, such as `s` or `px`.
+        decides: True for thresholds: changing it recomputes decisions, not measurements.
+        **constraints: `gt`, `ge`, `lt`, `le`, ... as for `pydantic.Field`.
+    """
+    extra = {"unit": unit, "decides": decides}
+    return pydantic.Field(
+        default, description=description, json_schema_extra=extra, **constraints
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A column that an operator adds. `plot` asks for a histogram in the shard's metadata."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    unit: str | None = None
+    plot: bool = False
+
+    @property
+    def field(self) -> pa.Field:
+        """This column in an Arrow schema."""
+        text = f"{self.description} [{self.unit}]" if self.unit else self.description
+        return pa.field(self.name, self.type, metadata={"description": text})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resources:
+    """What one clip costs at most; `model` puts the operator into the last wave."""
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+    memory_mb: int = 500
+    model: bool = False
+
+
+class Kind(enum.StrEnum):
+    """The five kinds of operator."""
+
+    FILTER = "filter"
+    SPLITTER = "splitter"
+    ANNOTATOR = "annotator"
+    EDITOR = "editor"
+    DEDUPLICATOR = "deduplicator"
+
+
+# --- the five kinds ----------------------------------------------------------------------
+
+
+class Operator(pydantic.BaseModel, ABC):
+    """Base of the five kinds. Fields are parameters; class variables are the declaration."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    version: ClassVar[str] = "1"
+    columns: ClassVar[tuple[Column, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
+    resources: ClassVar[Resources] = Resources()
+
+    def needs(self) -> Need:
+        """What the operator must see of a clip, given its parameters."""
+        return HeaderOnly()
+
+    def observe(self, clip: Clip) -> Observer:
+        """Begin to look at a clip; for operators that need more than its row."""
+        raise TypeError(f"{self.name} needs nothing but the row: call its measure, not observe")
+
+    @property
+    def model_revision(self) -> str | None:
+        """Id and revision of the model that the result depends on, if any."""
+        return None
+
+    def measuring_parameters(self) -> dict[str, Any]:
+        """The parameters that change what is measured: all but the thresholds."""
+        fields = type(self).model_fields
+        return {k: v for k, v in self.model_dump(mode="json").items() if not _decides(fields[k])}
+
+    def deciding_parameters(self) -> dict[str, Any]:
+        """The thresholds: parameters that only change what is decided."""
+        fields = type(self).model_fields
+        return {k: v for k, v in self.model_dump(mode="json").items() if _decides(fields[k])}
+
+    def fingerprint(self, clip_signature: str = "") -> str:
+        """Name of a measurement: equal fingerprints mean that a stored result can be reused."""
+        return digest(
+            "measurement",
+            self.name,
+            self.version,
+            self.measuring_parameters(),
+            self.model_revision,
+            clip_signature,
+        )
+
+
+def _decides(field: Any) -> bool:
+    extra = field.json_schema_extra
+    return bool(isinstance(extra, dict) and extra.get("decides"))
+
+
+class Filter(Operator):
+    """Measures a clip into statistic columns; keeps it where an expression over them holds."""
+
+    kind: ClassVar[Kind] = Kind.FILTER
+
+    min_closed_interval: bool = parameter(True, "the minimum itself is kept", decides=True)
+    max_closed_interval: bool = parameter(True, "the maximum itself is kept", decides=True)
+    reversed_range: bool = parameter(False, "keep what lies outside the range", decides=True)
+    any_or_all: Literal["any", "all"] = parameter(
+        "any", "of Data-Juicer's samples of several videos; a row is one clip", decides=True
+    )
+
+    def measure(self, clip: Clip) -> Columns:
+        """The statistics of a clip whose row tells everything (`needs` is HeaderOnly)."""
+        raise TypeError(f"{self.name} looks into the file: call observe, not measure")
+
+    @abstractmethod
+    def keep(self) -> pl.Expr:
+        """Whether a row is kept, as a boolean expression over its columns."""
+
+    def thresholds(self) -> Mapping[str, tuple[float | None, float | None]]:
+        """(lowest, highest) kept value by statistic column, None for no limit; for charts."""
+        return {}
+
+    def in_range(self, value: pl.Expr, lowest: float, highest: float) -> pl.Expr:
+        """Whether `value` lies in the range, by the interval parameters (not yet reversed)."""
+        above = value >= lowest if self.min_closed_interval else value > lowest
+        below = value <= highest if self.max_closed_interval else value < highest
+        return above & below
+
+    def reversible(self, kept: pl.Expr) -> pl.Expr:
+        """`kept`, negated if `reversed_range` says so."""
+        return ~kept if self.reversed_range else kept
+
+
+class Splitter(Operator):
+    """Cuts a clip into spans; writes no files."""
+
+    kind: ClassVar[Kind] = Kind.SPLITTER
+
+    def measure(self, clip: Clip) -> Sequence[Span]:
+        """The spans of a clip whose row tells everything; empty drops the clip.
+
+        A single span equal to the clip's own leaves the clip as it is. An observer's result is
+        the same."""
+        raise TypeError(f"{self.name} looks into the file: call observe, not measure")
+
+    @property
+    def keeps_original(self) -> bool:
+        """Whether the clip that was cut stays beside its pieces."""
+        return False
+
+
+class Annotator(Operator):
+    """Adds columns: captions, tags, embeddings, labels.
+
+    Observers may return anything small; `annotate` turns the results of many clips into
+    columns at once, which is where models run in batches.
+    """
+
+    kind: ClassVar[Kind] = Kind.ANNOTATOR
+
+    def measure(self, clip: Clip) -> Any:
+        """What `annotate` gets for a clip whose row tells everything."""
+        raise TypeError(f"{self.name} looks into the file: call observe, not measure")
+
+    def annotate(self, clips: Sequence[Clip], observed: Sequence[Any]) -> Sequence[Columns]:
+        """Columns for each of `clips`, from what was observed of each."""
+        return observed
+
+
+class Editor(Operator):
+    """Changes pixels or sound by appending to the clip's edits; encodes nothing."""
+
+    kind: ClassVar[Kind] = Kind.EDITOR
+
+    def measure(self, clip: Clip) -> EditResult:
+        """The edit of a clip whose row tells everything. An observer's result is the same."""
+        raise TypeError(f"{self.name} looks into the file: call observe, not measure")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EditResult:
+    """Edits to append, the display size afterwards, and the operator's own columns."""
+
+    edits: tuple[Edit, ...]
+    width: int
+    height: int
+    columns: Columns = dataclasses.field(default_factory=dict)
+
+
+class Deduplicator(Operator):
+    """Measures a signature; finds which clips repeat others.
+
+    Every deduplicator stage has the columns `duplicate_of` and `duplicate_distance`.
+    """
+
+    kind: ClassVar[Kind] = Kind.DEDUPLICATOR
+
+    def measure(self, clip: Clip) -> Columns:
+        """The signature columns of a clip whose row tells everything."""
+        raise TypeError(f"{self.name} looks into the file: call observe, not measure")
+
+    @abstractmethod
+    def match(self, shard: pl.DataFrame, index: pl.LazyFrame) -> pl.DataFrame:
+        """Find the duplicates of a shard.
+
+        Args:
+            shard: The shard's clips in order: `clip_id` and this operator's columns.
+            index: The same columns of all clips that other shards keep.
+
+        Returns:
+            One row a duplicate: `clip_id`, `duplicate_of` (a clip that is kept),
+            `duplicate_distance` (0 for exact).
+        """
+
+
+DUPLICATE_COLUMNS = (
+    Column("duplicate_of", pa.string(), "clip_id of the kept clip that this one repeats"),
+    Column("duplicate_distance", pa.float64(), "distance to it; 0 is an exact copy", plot=True),
+)

@@ -1,0 +1,1 @@
+"""The deduplicators, one file each."""

@@ -1,0 +1,336 @@
+"""Recipes: which operators, in which stages, with which parameters.
+
+Reads this project's recipes (`stages:`) and Data-Juicer's (`process:`), and
+checks all of it before anything runs: names, parameters, ranges, and that
+every column an operator reads is made by an earlier one. Every refusal names
+file and line. Not here: running a recipe (`engine/`), Dagster (`dj_assets/`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pydantic
+import yaml
+
+from dj_ops_lib.clip import CLIP_SCHEMA, digest
+from dj_ops_lib.errors import RecipeError
+from dj_ops_lib.operator import DUPLICATE_COLUMNS, Column, Deduplicator, Kind, Operator
+from dj_ops_lib.registry import nearest, operator_class
+
+DATA_JUICER_IGNORED = frozenset(
+    "accelerator auto_op_parallelism batch_mode batch_size cpu_required gpu_required mem_required "
+    "memory num_cpus num_gpus num_proc ray_execution_mode runtime_env skip_op_error turbo "
+    "text_key image_key audio_key video_key query_key response_key history_key "
+    "stats_export_path save_dir show_progress".split()
+)
+"""Parameters that every Data-Juicer operator takes and that concern its own runtime."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """Operators that run together and whose result is one table.
+
+    Attributes:
+        name: Name of the stage and of its table.
+        operators: In the order in which they are applied.
+    """
+
+    name: str
+    operators: tuple[Operator, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the stage's operators add."""
+        own = itertools.chain.from_iterable(o.columns for o in self.operators)
+        duplicates = DUPLICATE_COLUMNS if self.deduplicates else ()
+        return tuple(dict.fromkeys((*own, *duplicates)))
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether the stage compares its clips with those of other shards."""
+        return any(isinstance(o, Deduplicator) for o in self.operators)
+
+    @property
+    def measuring_fingerprint(self) -> str:
+        """Changes when the stage would measure something else, not when a threshold moves."""
+        return digest("stage", [o.fingerprint() for o in self.operators])
+
+    @property
+    def recipe_hash(self) -> str:
+        """Changes when the stage would decide something else."""
+        deciding = [[o.name, o.deciding_parameters()] for o in self.operators]
+        return digest("recipe", self.measuring_fingerprint, deciding)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe:
+    """Stages in order; the first one reads a source's `media` table.
+
+    Attributes:
+        name: Name of the recipe, and of the folder of its tables.
+        stages: At least one.
+        sources: Names of the sources that the recipe is applied to; empty for stand-alone use.
+        description: For people.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    sources: tuple[str, ...] = ()
+    description: str = ""
+
+    def input_of(self, stage: Stage) -> str:
+        """Name of the stage whose table `stage` reads."""
+        position = self.stages.index(stage)
+        return self.stages[position - 1].name if position else "media"
+
+    def schema(self, stage: Stage) -> pa.Schema:
+        """Columns of the stage's table: the clip's and those of all operators so far."""
+        upto = self.stages[: self.stages.index(stage) + 1]
+        added = dict.fromkeys(c.field for s in upto for c in s.columns)
+        return pa.schema([*CLIP_SCHEMA, *added])
+
+
+class _Located:
+    """A parsed YAML document that remembers the line of every entry."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: dict[tuple[str | int, ...], int] = {}
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except FileNotFoundError:
+            raise RecipeError(f"{path}: no such recipe file") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line + 1 if mark else 1
+            problem = getattr(error, "problem", None) or error
+            raise RecipeError(f"{path}:{line}: not valid YAML: {problem}") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}:1: not UTF-8 text: {error}") from None
+        if node is None:
+            raise RecipeError(f"{path}:1: the file is empty; a recipe needs `stages:`")
+        self.value = self._build(node, ())
+
+    def _build(self, node: yaml.Node, at: tuple[str | int, ...]) -> Any:
+        self._lines[at] = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            mapping: dict[str, Any] = {}
+            for key, value in node.value:
+                if key.value in mapping:
+                    line = key.start_mark.line + 1
+                    raise RecipeError(f"{self.path}:{line}: '{key.value}' is given twice")
+                mapping[key.value] = self._build(value, (*at, key.value))
+                self._lines[(*at, key.value)] = key.start_mark.line + 1
+            return mapping
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.error(at, f"cannot read this value: {error}") from None
+
+    def error(self, at: Sequence[str | int], message: str) -> RecipeError:
+        """An error at `at`, or at the nearest enclosing entry that has a line."""
+        where = tuple(at)
+        while where not in self._lines and where:
+            where = where[:-1]
+        return RecipeError(f"{self.path}:{self._lines[where]}: {message}")
+
+
+def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = None) -> Recipe:
+    """Read and check a recipe file.
+
+    Args:
+        path: A YAML file with `stages:` (ours) or `process:` (Data-Juicer's).
+        name: Name of the recipe where the file gives none; default: the file's stem.
+        at: Key of the mapping that holds the recipe, for files that hold more than it.
+
+    Raises:
+        RecipeError: Anything that cannot run, with file, line and the nearest right name.
+    """
+    path = Path(path)
+    document = _Located(path)
+    body, where = document.value, ()
+    if at is not None:
+        if not isinstance(body, dict) or at not in body:
+            raise document.error((), f"expected a mapping with '{at}:'")
+        body, where = body[at], (at,)
+    if not isinstance(body, dict):
+        raise document.error(where, "a recipe is a mapping with `stages:` or `process:`")
+    default = name or path.stem
+    if "process" in body:
+        return _data_juicer(document, body, default)
+    return _native(document, body, where, default)
+
+
+_KEYS = {"name", "description", "sources", "stages"}
+
+
+def _native(
+    document: _Located, body: Mapping[str, Any], where: tuple[str | int, ...], default: str
+) -> Recipe:
+    for key in body:
+        if key not in _KEYS:
+            message = f"a recipe has no entry '{key}'{nearest(key, _KEYS)}"
+            raise document.error((*where, key), message)
+    if not isinstance(body.get("stages"), list) or not body["stages"]:
+        raise document.error((*where, "stages"), "a recipe needs `stages:`, a list of at least one")
+    stages: list[Stage] = []
+    for i, entry in enumerate(body["stages"]):
+        place = (*where, "stages", i)
+        if not isinstance(entry, dict):
+            raise document.error(place, "a stage is a mapping with `name:` and `operators:`")
+        for key in entry:
+            if key not in {"name", "operators"}:
+                message = f"a stage has no entry '{key}'{nearest(key, ('name', 'operators'))}"
+                raise document.error((*place, key), message)
+        name = entry.get("name")
+        if not isinstance(name, str) or not _is_name(name):
+            message = "a stage needs a `name:` of lower-case letters, digits and _"
+            raise document.error((*place, "name"), message)
+        if name in {s.name for s in stages} | {"manifest", "raw", "media"}:
+            raise document.error((*place, "name"), f"the stage name '{name}' is already taken")
+        if not isinstance(entry.get("operators"), list) or not entry["operators"]:
+            message = f"stage '{name}' needs `operators:`, a list of at least one"
+            raise document.error((*place, "operators"), message)
+        operators = [
+            _operator(document, item, (*place, "operators", j))
+            for j, item in enumerate(entry["operators"])
+        ]
+        stages.append(Stage(name, tuple(operators)))
+        _check_stage(document, stages, (*place, "operators"))
+    sources = body.get("sources") or []
+    if not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
+        raise document.error((*where, "sources"), "`sources:` is a list of names")
+    name = body.get("name") or default
+    if not isinstance(name, str) or not _is_name(name):
+        message = f"the recipe name {name!r} must be lower-case letters, digits and _"
+        raise document.error((*where, "name"), message)
+    return Recipe(name, tuple(stages), tuple(sources), str(body.get("description") or ""))
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and name == name.lower()
+
+
+def _operator(
+    document: _Located, item: Any, at: tuple[str | int, ...], *, ignored: frozenset[str] = frozenset()
+) -> Operator:
+    if isinstance(item, str):
+        item = {item: None}
+    if not isinstance(item, dict) or len(item) != 1:
+        message = "an operator is written `- name` or `- name: {parameter: value}`"
+        raise document.error(at, message)
+    ((name, parameters),) = item.items()
+    try:
+        found = operator_class(name)
+    except RecipeError as error:
+        raise document.error((*at, name), str(error)) from None
+    if not isinstance(parameters or {}, dict):
+        raise document.error((*at, name), f"the parameters of {name} are a mapping")
+    given = {k: v for k, v in (parameters or {}).items() if k not in ignored}
+    return _build_operator(found, given, lambda key, text: document.error((*at, name, key), text))
+
+
+def make_operator(name: str, parameters: Mapping[str, Any]) -> Operator:
+    """The operator `name` with `parameters`, checked.
+
+    Raises:
+        RecipeError: No such operator, no such parameter, or a value that it refuses.
+    """
+    return _build_operator(operator_class(name), parameters, lambda _, text: RecipeError(text))
+
+
+def _build_operator(found: type[Operator], given: Mapping[str, Any], error: Any) -> Operator:
+    known = found.model_fields
+    for key in given:
+        if key not in known:
+            text = f"{found.name} has no parameter '{key}'{nearest(key, known)}"
+            raise error(key, text)
+    try:
+        return found(**given)
+    except pydantic.ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        value = f" {given[key]!r}" if key in given else ""
+        subject = f"{found.name}: {key}{value}" if key else found.name
+        raise error(key, f"{subject}: {first['msg']}") from None
+
+
+def _check_stage(
+    document: _Located, stages: Sequence[Stage], at: tuple[str | int, ...]
+) -> None:
+    """Every column that is read exists, none is made twice, deduplicators come last."""
+    *earlier, stage = stages
+    makers = {c.name: o.name for s in earlier for o in s.operators for c in o.columns}
+    known = set(CLIP_SCHEMA.names) | set(makers)
+    for i, operator in enumerate(stage.operators):
+        for column in operator.reads:
+            if column not in known:
+                raise document.error(
+                    (*at, i),
+                    f"{operator.name} in stage '{stage.name}' reads the column '{column}', which "
+                    f"no earlier operator makes{nearest(column, known) or _makers_of(column)}",
+                )
+        for column in operator.columns:
+            maker = makers.setdefault(column.name, operator.name)
+            if maker != operator.name or operator.name in {o.name for o in stage.operators[:i]}:
+                raise document.error(
+                    (*at, i),
+                    f"{operator.name} makes the column '{column.name}', which {maker} already "
+                    "makes; a stage uses an operator once, and no two operators share a column",
+                )
+        known |= {c.name for c in operator.columns}
+        later = stage.operators[i + 1 :]
+        if operator.kind is Kind.DEDUPLICATOR and later:
+            raise document.error(
+                (*at, i + 1),
+                f"{later[0].name} comes after {operator.name} in one stage; a deduplicator "
+                "compares the final clips of a stage, so put what follows into a stage of its own",
+            )
+
+
+def _makers_of(column: str) -> str:
+    from dj_ops_lib.registry import operator_names
+
+    makers = [n for n in operator_names() if column in {c.name for c in operator_class(n).columns}]
+    return f"; {' or '.join(makers)} makes it" if makers else ""
+
+
+def _data_juicer(document: _Located, body: Mapping[str, Any], default: str) -> Recipe:
+    """A Data-Juicer recipe as stages, broken where cutting, measuring and deduplicating alternate."""
+    process = body["process"]
+    if not isinstance(process, list) or not process:
+        raise document.error(("process",), "`process:` is a list of at least one operator")
+    groups: list[list[Operator]] = []
+    for i, item in enumerate(process):
+        operator = _operator(document, item, ("process", i), ignored=DATA_JUICER_IGNORED)
+        alone = {Kind.SPLITTER, Kind.DEDUPLICATOR}
+        if (
+            not groups
+            or (operator.kind in alone) != (groups[-1][-1].kind in alone)
+            or operator.kind is Kind.DEDUPLICATOR
+            or operator.name in {o.name for o in groups[-1]}
+        ):
+            groups.append([])
+        groups[-1].append(operator)
+    stages: list[Stage] = []
+    counts: dict[str, int] = {}
+    for group in groups:
+        base = {Kind.SPLITTER: "clips", Kind.DEDUPLICATOR: "deduplicated"}.get(
+            group[0].kind, "cleaned"
+        )
+        counts[base] = counts.get(base, 0) + 1
+        name = base if counts[base] == 1 else f"{base}_{counts[base]}"
+        stages.append(Stage(name, tuple(group)))
+        _check_stage(document, stages, ("process",))
+    raw = str(body.get("project_name") or default)
+    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in raw.lower())
+    return Recipe(name if name.isidentifier() else f"r_{name}", tuple(stages))

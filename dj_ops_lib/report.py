@@ -1,0 +1,77 @@
+"""What one stage did to one shard: the numbers that logs, checks and charts are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Histogram:
+    """Distribution of one statistic over the rows that have it.
+
+    Attributes:
+        column: Name of the statistic.
+        edges: Bin edges in the statistic's unit, one more than `counts`.
+        counts: Rows a bin.
+        thresholds: (lowest, highest) kept value, None for no limit or several filters.
+        unit: Unit of the statistic, if any.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    thresholds: tuple[float | None, float | None] = (None, None)
+    unit: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FunnelStep:
+    """What one operator, or the reading of the annotations, did to the rows that reached it."""
+
+    operator: str
+    rows_in: int
+    rejected: int
+    errors: int
+    rows_out: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StageReport:
+    """One stage over one shard.
+
+    Attributes:
+        table: Name of the table, such as `msr_vtt/t2v/cleaned`.
+        shard: Name of the shard.
+        version: Version of the table that holds the result.
+        rows_in: Rows that entered: annotation entries for `raw`, kept input rows otherwise.
+        rows_out: Rows written.
+        kept: Rows written that go on.
+        rejected: Rows rejected, by operator.
+        errors: Error rows, by error class.
+        split: Input rows that were replaced by the pieces they were cut into.
+        video_seconds: Duration of the kept clips in seconds.
+        wall_seconds: Elapsed time in seconds.
+        cpu_seconds: CPU time of this process and its workers in seconds.
+        measured: Rows for which something was measured now.
+        reused: Rows that were wholly answered from stored measurements.
+        funnel: Steps in the order in which they were applied.
+        histograms: One for each statistic that asks for a plot.
+    """
+
+    table: str
+    shard: str
+    version: int
+    rows_in: int
+    rows_out: int
+    kept: int
+    rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    split: int = 0
+    video_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    measured: int = 0
+    reused: int = 0
+    funnel: tuple[FunnelStep, ...] = ()
+    histograms: tuple[Histogram, ...] = ()

@@ -1,0 +1,23 @@
+"""Where things are on this machine, from the environment.
+
+`DJ_DATA` (default `./data`) holds `<source>/` with official annotation files
+and `videos/`; `DJ_WAREHOUSE` (default `./warehouse`) holds the Lance tables, a
+path or `s3://`. Credentials of object stores are read by the store's client
+from `AWS_*` variables and never pass through here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def data_root() -> Path:
+    """Folder of the sources' files, absolute."""
+    return Path(os.environ.get("DJ_DATA", "data")).resolve()
+
+
+def warehouse_uri() -> str:
+    """Where the tables are: an absolute path or an `s3://` URI."""
+    uri = os.environ.get("DJ_WAREHOUSE", "warehouse")
+    return uri if "://" in uri else str(Path(uri).resolve())
