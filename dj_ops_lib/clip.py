@@ -28,7 +28,8 @@ ERROR = pa.struct(
         ("attempts", pa.int32()),
     ]
 )
-MEASURED = pa.list_(pa.struct([("operator", pa.string()), ("fingerprint", pa.string())]))
+MEASURED = pa.list_(pa.struct([(k, pa.string()) for k in ("operator", "fingerprint", "result")]))
+"""`result` is what a splitter or editor found, as JSON, or `error` where the attempt failed."""
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -84,6 +85,7 @@ class Size:
         max_long: Largest long edge in pixels, applied after `short`.
         divisible: Both edges are floored to a multiple of this.
         exact: (width, height) in pixels; overrides everything else.
+        long: Long edge in pixels, with `short`: the aspect ratio is not kept.
     """
 
     short: int | None = None
@@ -91,6 +93,7 @@ class Size:
     max_long: int | None = None
     divisible: int = 1
     exact: tuple[int, int] | None = None
+    long: int | None = None
 
     def resolve(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in pixels to scale a frame of `width` x `height` to."""
@@ -98,7 +101,7 @@ class Size:
             return self.exact
         short, long = min(width, height), max(width, height)
         if self.short is not None:
-            short, long = self.short, int(self.short * long / short)
+            short, long = self.short, self.long or int(self.short * long / short)
         if self.max_short is not None and short > self.max_short:
             short, long = self.max_short, int(self.max_short * long / short)
         if self.max_long is not None and long > self.max_long:
@@ -197,7 +200,7 @@ def parameter(
         decides: True for thresholds: changing it recomputes decisions, not measurements.
         **constraints: `gt`, `ge`, `lt`, `le`, ... as for `pydantic.Field`.
     """
-    extra = {"unit": unit, "decides": decides}
+    extra: dict[str, Any] = {"unit": unit, "decides": decides}
     return pydantic.Field(
         default, description=description, json_schema_extra=extra, **constraints
     )
@@ -255,6 +258,13 @@ class Operator(pydantic.BaseModel, ABC):
     reads: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources()
 
+    @pydantic.field_validator("*", mode="after")
+    @classmethod
+    def _is_number(cls, value: Any) -> Any:
+        if isinstance(value, float) and math.isnan(value):
+            raise ValueError("expected a number, not NaN")
+        return value
+
     def needs(self) -> Need:
         """What the operator must see of a clip, given its parameters."""
         return HeaderOnly()
@@ -279,15 +289,15 @@ class Operator(pydantic.BaseModel, ABC):
         return {k: v for k, v in self.model_dump(mode="json").items() if _decides(fields[k])}
 
     def fingerprint(self, clip_signature: str = "") -> str:
-        """Name of a measurement: equal fingerprints mean that a stored result can be reused."""
-        return digest(
-            "measurement",
-            self.name,
-            self.version,
-            self.measuring_parameters(),
-            self.model_revision,
-            clip_signature,
+        """Name of a measurement: equal fingerprints mean that a stored result can be reused.
+
+        The operator's own digest followed by the clip's signature, so that a million of them are
+        one concatenation of columns: hashing each took 6 us a row and operator (2026-11-22).
+        """
+        own = digest(
+            "measurement", self.name, self.version, self.measuring_parameters(), self.model_revision
         )
+        return own + clip_signature
 
 
 def _decides(field: Any) -> bool:
