@@ -249,7 +249,9 @@ class Kind(enum.StrEnum):
 class Operator(pydantic.BaseModel, ABC):
     """Base of the five kinds. Fields are parameters; class variables are the declaration."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True
+    )
 
     name: ClassVar[str]
     kind: ClassVar[Kind]

@@ -1,0 +1,89 @@
+"""Filter by aspect ratio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import polars as pl
+import pyarrow as pa
+import pydantic
+
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
+
+LARGEST_TERM = 10**9
+"""Numerator and denominator of a ratio stay below this, so that products fit 64 bits."""
+
+
+def parse_ratio(value: Any) -> Fraction:
+    """The ratio written as `16/9`, `16:9` or `1.5`.
+
+    Raises:
+        ValueError: It is not a positive ratio of moderate numbers.
+    """
+    if not isinstance(value, str):
+        raise ValueError(
+            "write a ratio as text, such as '16/9' (YAML reads an unquoted 16:9 as 969)"
+        )
+    try:
+        ratio = Fraction(value.replace(":", "/").replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("expected a ratio such as '16/9' or '16:9'") from None
+    if ratio <= 0 or max(ratio.as_integer_ratio()) > LARGEST_TERM:
+        raise ValueError(f"expected a ratio above 0 with terms of at most {LARGEST_TERM}")
+    return ratio
+
+
+class VideoAspectRatioFilter(Filter):
+    """Keeps clips whose aspect ratio (width / height) lies in a range.
+
+    The comparison is exact, in integers; Data-Juicer compares a float with a fraction and so
+    rejects 1920x1080 for `min_ratio: 16/9` and 21:9 for its own default. Sizes are display
+    sizes, after rotation, sample aspect ratio and earlier edits.
+
+    Source: Data-Juicer's operator of the same name.
+    """
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("video_aspect_ratios", pa.float64(), "display width / height", plot=True),
+        Column("video_aspect_numerator", pa.int64(), "width of the reduced aspect ratio"),
+        Column("video_aspect_denominator", pa.int64(), "height of the reduced aspect ratio"),
+    )
+
+    min_ratio: str = parameter("9/21", "smallest aspect ratio kept, w/h or w:h", decides=True)
+    max_ratio: str = parameter("21/9", "largest aspect ratio kept, w/h or w:h", decides=True)
+
+    @pydantic.field_validator("min_ratio", "max_ratio", mode="before")
+    @classmethod
+    def _is_ratio(cls, value: Any) -> Any:
+        parse_ratio(value)
+        return value
+
+    def measure(self, clip: Clip) -> Columns:
+        """The ratio of the row's width and height; null where they are unknown or zero."""
+        if not clip.width or not clip.height:
+            return dict.fromkeys(c.name for c in self.columns)
+        divisor = math.gcd(clip.width, clip.height)
+        return {
+            "video_aspect_ratios": clip.width / clip.height,
+            "video_aspect_numerator": clip.width // divisor,
+            "video_aspect_denominator": clip.height // divisor,
+        }
+
+    def keep(self) -> pl.Expr:
+        """The ratio in range, by cross-multiplication."""
+        width, height = pl.col("video_aspect_numerator"), pl.col("video_aspect_denominator")
+        lowest, highest = parse_ratio(self.min_ratio), parse_ratio(self.max_ratio)
+        above, least = width * lowest.denominator, height * lowest.numerator
+        below, most = width * highest.denominator, height * highest.numerator
+        above_ok = above >= least if self.min_closed_interval else above > least
+        below_ok = below <= most if self.max_closed_interval else below < most
+        return self.reversible(above_ok & below_ok)
+
+    def thresholds(self) -> Mapping[str, tuple[float | None, float | None]]:
+        """The limits as floats."""
+        limits = float(parse_ratio(self.min_ratio)), float(parse_ratio(self.max_ratio))
+        return {"video_aspect_ratios": limits}

@@ -1,0 +1,59 @@
+"""Splitter by duration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pydantic
+
+from dj_ops_lib.clip import Clip, Span
+from dj_ops_lib.operator import Splitter, parameter
+
+SMALLEST_PIECE_S = 1e-6
+"""What remains below a microsecond is rounding of the duration, not footage."""
+
+
+class VideoSplitByDurationMapper(Splitter):
+    """Cuts a clip into pieces of equal duration.
+
+    Pieces start at 0, step, 2 * step, ... with step = split_duration - overlap_duration; the
+    first that reaches the end is the last one. A clip no longer than `split_duration` stays as
+    it is. Pieces begin at the first frame at or after their start; Data-Juicer 1.5 copies
+    streams, so its pieces begin at the key frame before.
+
+    Source: Data-Juicer's operator of the same name.
+    """
+
+    split_duration: float = parameter(10, "duration of a piece", unit="s", gt=0)
+    min_last_split_duration: float = parameter(
+        0, "the last piece is dropped if it is shorter than this", unit="s"
+    )
+    keep_original_sample: bool = parameter(True, "keep the clip itself beside its pieces")
+    overlap_duration: float = parameter(0, "time shared by neighbouring pieces", unit="s", ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _overlap_leaves_a_step(self) -> VideoSplitByDurationMapper:
+        if self.split_duration - self.overlap_duration < SMALLEST_PIECE_S:
+            raise ValueError("overlap_duration must be smaller than split_duration")
+        return self
+
+    @property
+    def keeps_original(self) -> bool:
+        """As asked by `keep_original_sample`."""
+        return self.keep_original_sample
+
+    def measure(self, clip: Clip) -> Sequence[Span]:
+        """The pieces, from the row's span."""
+        whole = clip.span
+        duration = whole.end_s - whole.start_s
+        if duration <= self.split_duration:
+            return [whole]
+        step = self.split_duration - self.overlap_duration
+        spans: list[Span] = []
+        start = 0.0
+        while start + self.split_duration < duration - SMALLEST_PIECE_S:
+            spans.append(Span(whole.start_s + start, whole.start_s + start + self.split_duration))
+            start = len(spans) * step
+        if duration - start >= max(self.min_last_split_duration, SMALLEST_PIECE_S):
+            spans.append(Span(whole.start_s + start, whole.end_s))
+        return spans
