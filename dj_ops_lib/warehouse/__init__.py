@@ -1,0 +1,24 @@
+"""The warehouse: one Lance table per stage, one atomic commit per shard.
+
+Start at `Warehouse`. Importing this package loads neither Lance nor DuckDB;
+they come with the first call that touches a table.
+
+* `store.py`      where tables are, how they are opened and listed
+* `provenance.py` what every commit says about itself
+* `schemas.py`    which schema change is an evolution and which is refused
+* `commit.py`     the protocol by which every change of rows is committed
+* `write.py`      replacing one shard, or a whole table
+* `read.py`       shards, scans, Polars, DuckDB, LanceDB
+* `history.py`    the commits of a table, also after their versions are gone
+* `explain.py`    from a clip back to the annotation line it came from
+* `versions.py`   tags and restoring; `diff.py` what changed between two versions
+* `maintenance.py` compaction, indices, cleanup, orphans; `verify.py` the check before cleanup
+* `tombstones.py` what must never come back; `takedown.py` removing it everywhere
+"""
+
+from __future__ import annotations
+
+from dj_ops_lib.warehouse.provenance import Commit, OperatorUse, Provenance
+from dj_ops_lib.warehouse.warehouse import Warehouse
+
+__all__ = ["Commit", "OperatorUse", "Provenance", "Warehouse"]

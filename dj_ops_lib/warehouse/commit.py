@@ -1,0 +1,152 @@
+"""The protocol by which every change of rows is committed: compare and swap.
+
+Lance rebases two concurrent commits unless they touch the same fragment. That
+would let two first writes of a shard both succeed, since neither removes
+anything. So every commit of ours also touches, unchanged, the fragment with the
+lowest id: two commits that were prepared at the same version then always
+conflict, and a commit that succeeds was prepared at the version just before it
+(index and storage changes aside). A table without fragments is committed to with
+`Overwrite` without retries, which is strict in itself. The argument, and the
+alternatives that were tried: docs/adr/0003-warehouse-commit-protocol.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Iterator, Sequence
+
+import lance
+from lance.commit import CommitConflictError
+from lance.dataset import Transaction
+from lance.fragment import FragmentMetadata
+
+from dj_ops_lib.errors import ConflictError
+from dj_ops_lib.warehouse.history import commits
+from dj_ops_lib.warehouse.provenance import Commit
+from dj_ops_lib.warehouse.store import Store
+
+_ATTEMPTS = 1000
+"""Attempts before a writer gives up, some fifteen minutes: each loss is another's progress."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """Fragments to take out, to shrink and to add.
+
+    Attributes:
+        removed: Ids of fragments that go wholly.
+        updated: Fragments that got a new deletion file.
+        added: New fragments.
+    """
+
+    removed: Sequence[int] = ()
+    updated: Sequence[FragmentMetadata] = ()
+    added: Sequence[FragmentMetadata] = ()
+
+
+def attempts(store: Store, table: str) -> Iterator[lance.LanceDataset]:
+    """The latest version of the table, again and again until the caller has committed.
+
+    Waits a random, growing time between attempts, at most a second.
+
+    Raises:
+        ConflictError: A thousand attempts were lost.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0, min(1.0, 0.005 * 2**attempt)))  # noqa: S311 (jitter)
+        yield store.open(table)
+    raise ConflictError(
+        f"table '{table}': other writers were first in {_ATTEMPTS} attempts; run fewer writers"
+    )
+
+
+def publish(
+    dataset: lance.LanceDataset, change: Change, properties: dict[str, str]
+) -> lance.LanceDataset | None:
+    """Commit `change`, prepared at `dataset`, if nobody changed rows since.
+
+    Returns:
+        The new version, or None if another commit was first.
+    """
+    operation: lance.LanceOperation.BaseOperation
+    ids = dataset.fragment_ids()
+    if not ids:
+        operation = lance.LanceOperation.Overwrite(dataset.lance_schema, list(change.added))
+        retries = 0
+    else:
+        updated = list(change.updated)
+        anchor = min(ids)
+        if anchor not in change.removed and anchor not in {f.id for f in updated}:
+            updated.append(fragment(dataset, anchor).metadata)
+        operation = lance.LanceOperation.Update(
+            removed_fragment_ids=list(change.removed),
+            updated_fragments=updated,
+            new_fragments=list(change.added),
+        )
+        retries = 20
+    return swap(dataset, operation, properties, retries)
+
+
+def fragment(dataset: lance.LanceDataset, fragment_id: int) -> lance.LanceFragment:
+    """The fragment with this id, which the dataset has."""
+    found = dataset.get_fragment(fragment_id)
+    assert found is not None
+    return found
+
+
+def swap(
+    dataset: lance.LanceDataset,
+    operation: lance.LanceOperation.BaseOperation,
+    properties: dict[str, str],
+    retries: int = 0,
+) -> lance.LanceDataset | None:
+    """Commit an operation prepared at `dataset`; None if a conflicting commit was first."""
+    transaction = Transaction(dataset.version, operation, transaction_properties=properties)
+    try:
+        return lance.LanceDataset.commit(dataset, transaction, max_retries=retries)
+    except CommitConflictError:
+        return None
+
+
+def refuse_rivals(
+    store: Store,
+    table: str,
+    dataset: lance.LanceDataset,
+    started: int,
+    *,
+    shard: str | None,
+) -> None:
+    """Check that nobody changed what the writer is about to replace.
+
+    Args:
+        store: The warehouse.
+        table: Name of the table.
+        dataset: The version about to be built upon.
+        started: The version that the writer's decision rests on.
+        shard: Only changes of this shard count; None: any change of rows counts.
+
+    Raises:
+        ConflictError: Somebody did; the message says who.
+    """
+    if dataset.version <= started:
+        return
+    for commit in commits(store, table, dataset, started):
+        if commit.changes_rows and (
+            shard is None or commit.shard == shard or commit.kind in {"overwrite", "restore"}
+        ):
+            raise ConflictError(_message(table, commit, started, shard))
+
+
+def _message(table: str, rival: Commit, started: int, shard: str | None) -> str:
+    what = f"shard '{shard}' of table '{table}'" if shard else f"table '{table}'"
+    made_by = rival.provenance
+    who = f"run '{made_by.run_id}'" if made_by and made_by.run_id else "another writer"
+    where = f" of shard '{rival.shard}'" if rival.shard and shard is None else ""
+    return (
+        f"{what} was changed after version {started}: {who} committed version {rival.version} "
+        f"({rival.kind}{where}) first, its rows stand and ours were not written; read version "
+        f"{rival.version} and decide again"
+    )

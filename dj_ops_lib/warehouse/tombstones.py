@@ -1,0 +1,126 @@
+"""What must never come back: the ids that were taken down, and the filter over new rows.
+
+The list is one Lance table, `_warehouse/tombstones.lance`, only ever appended
+to. Every writer reads it after it has read the version that it builds upon, and
+every takedown commits to every table after it has appended; with the commit
+protocol of `commit.py` one of the two always sees the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import lance
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dj_ops_lib.warehouse.store import INTERNAL, Store
+
+TABLE = f"{INTERNAL}/tombstones"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("value", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tombstone:
+    """One thing that was taken down.
+
+    Attributes:
+        kind: `source_id`, `media` (content identity) or `clip`.
+        value: The id, as in the column `source_id`, `media_id` or `clip_id`.
+        source: The dataset that a `source_id` belongs to, None for every dataset.
+    """
+
+    kind: str
+    value: str
+    source: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tombstones:
+    """All tombstones as of one version of their table; version 0 is none at all."""
+
+    version: int = 0
+    stones: frozenset[Tombstone] = frozenset()
+
+    def matches(self, batch: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray | None:
+        """Which rows must not be written, as a boolean mask; None if no row."""
+        if not self.stones:
+            return None
+        names = batch.schema.names
+        mask = None
+        for kind, columns in (("media", ["media_id"]), ("clip", ["clip_id", "parent_id"])):
+            values = sorted(s.value for s in self.stones if s.kind == kind)
+            for column in columns:
+                if values and column in names:
+                    mask = _either(mask, _among(batch.column(column), values))
+        if "source_id" in names:
+            for source in {s.source for s in self.stones if s.kind == "source_id"}:
+                values = sorted(
+                    s.value for s in self.stones if s.kind == "source_id" and s.source == source
+                )
+                hits = _among(batch.column("source_id"), values)
+                if source is not None:
+                    if "source" not in names:
+                        continue
+                    hits = pc.and_(hits, _among(batch.column("source"), [source]))
+                mask = _either(mask, hits)
+        return mask if mask is not None and pc.any(mask).as_py() else None
+
+    def keep(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch without the rows that were taken down."""
+        mask = self.matches(batch)
+        return batch if mask is None else batch.filter(pc.invert(mask))
+
+    def columns(self, names: Iterable[str]) -> list[str]:
+        """Those of a table's columns that decide."""
+        wanted = ("clip_id", "parent_id", "source", "source_id", "media_id")
+        present = set(names)
+        return [c for c in wanted if c in present]
+
+
+def _among(column: pa.Array | pa.ChunkedArray, values: Sequence[str]) -> pa.Array:
+    return pc.is_in(column, value_set=pa.array(values, type=column.type))
+
+
+def _either(left: pa.Array | None, right: pa.Array) -> pa.Array:
+    return right if left is None else pc.or_(left, right)
+
+
+def load(store: Store, known: Tombstones | None = None) -> Tombstones:
+    """All tombstones; `known` itself where nothing was added since."""
+    dataset = store.find(TABLE)
+    if dataset is None:
+        return Tombstones()
+    if known is not None and known.version == dataset.version:
+        return known
+    rows = dataset.to_table(columns=["kind", "value", "source"]).to_pylist()
+    return Tombstones(dataset.version, frozenset(Tombstone(**row) for row in rows))
+
+
+def append(store: Store, stones: Iterable[Tombstone], reason: str) -> Tombstones:
+    """Record tombstones that are not there yet, before anything is removed; all there are now."""
+    known = load(store)
+    now = dt.datetime.now(dt.UTC)
+    rows = [
+        {**dataclasses.asdict(s), "reason": reason, "at": now}
+        for s in sorted(set(stones) - known.stones, key=lambda s: (s.kind, s.value))
+    ]
+    if rows:
+        lance.write_dataset(
+            pa.Table.from_pylist(rows, schema=_SCHEMA),
+            store.address(TABLE),
+            mode="append",
+            storage_options=store.storage_options,
+        )
+    return load(store)

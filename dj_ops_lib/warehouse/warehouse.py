@@ -1,0 +1,221 @@
+"""The warehouse as everybody else sees it: a place, and what can be done there.
+
+Here: the public methods and their documentation. Not here: how they do it; each
+loads the module that does when it is called, so that holding a `Warehouse`
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.warehouse.provenance import Commit, Provenance
+
+if TYPE_CHECKING:
+    import duckdb
+    import lance
+    import lancedb
+
+    from dj_ops_lib.warehouse.store import Store
+
+
+class Warehouse:
+    """Lance tables under one local folder or `s3://bucket/prefix`.
+
+    Holds no open handles and no state: it can be pickled, and used from threads and from spawned
+    processes (Lance does not survive a fork).
+
+    Args:
+        uri: Where the tables are.
+        storage_options: Passed to the object store's client, such as `aws_endpoint`,
+            `aws_access_key_id`, `aws_secret_access_key`, `aws_region`, `allow_http`; what is
+            missing comes from the environment. Never stored, never shown.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.uri = uri.rstrip("/")
+        self._options = dict(storage_options or {})
+
+    def __repr__(self) -> str:
+        return f"Warehouse({self.uri!r})"
+
+    @property
+    def _store(self) -> Store:
+        from dj_ops_lib.warehouse.store import Store
+
+        return Store(self.uri, self._options)
+
+    # --- what is there -----------------------------------------------------------------------
+
+    def address(self, table: str) -> str:
+        """Path or URI of a table, such as `<uri>/msr_vtt/t2v/cleaned.lance`."""
+        return self._store.address(table)
+
+    def exists(self, table: str) -> bool:
+        """Whether there is such a table."""
+        return self._store.find(table) is not None
+
+    def tables(self) -> list[str]:
+        """Names of all tables, sorted."""
+        return self._store.tables()
+
+    def version(self, table: str) -> int:
+        """Number of the latest version; 0 where there is no table yet."""
+        dataset = self._store.find(table)
+        return 0 if dataset is None else int(dataset.version)
+
+    def schema(self, table: str, version: int | str | None = None) -> pa.Schema:
+        """The table's columns, with their descriptions as field metadata."""
+        return self._store.open(table, version).schema.remove_metadata()
+
+    def shards(self, table: str, version: int | str | None = None) -> dict[str, int]:
+        """Rows of every shard that was written, by name, sorted; 0 for one that is done, empty."""
+        from dj_ops_lib.warehouse import read
+
+        return read.shards(self._store, table, version)
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def replace_shard(
+        self,
+        table: str,
+        shard: str,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        schema: pa.Schema,
+        provenance: Provenance,
+        expected_version: int | None = None,
+    ) -> int:
+        """Make `batches` the rows of a shard, in one commit, creating the table if need be.
+
+        Writers of other shards are never in the way. Of several writers of one shard, first
+        writes included, exactly one wins. A process killed at any point leaves the old rows or
+        the new ones. Rows that were taken down are withheld.
+
+        Args:
+            table: Name of the table.
+            shard: Name of the shard, not empty; the column `shard` of every row must say the same.
+            batches: The rows, streamed; none at all is a legal result and is remembered.
+            schema: The columns of `batches`. New nullable columns are added to the table.
+            provenance: What the commit says about itself; `shard` and `rows_out` are filled in.
+            expected_version: If given, nothing else may have changed any row of the table since
+                that version (0: the table was not there yet).
+
+        Returns:
+            The version that holds the rows.
+
+        Raises:
+            ConflictError: Another writer changed the shard after this call began, or the table
+                after `expected_version`; the message says who. Nothing was changed.
+            WarehouseError: The schema cannot become the table's, or rows are of another shard.
+        """
+        from dj_ops_lib.warehouse import write
+
+        return write.replace_shard(
+            self._store,
+            table,
+            shard,
+            batches,
+            schema=schema,
+            provenance=provenance,
+            expected_version=expected_version,
+        )
+
+    def overwrite(
+        self,
+        table: str,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        schema: pa.Schema,
+        provenance: Provenance,
+    ) -> int:
+        """Make `batches` the whole table, in one commit, whatever its columns were before.
+
+        Returns:
+            The version that holds the rows.
+
+        Raises:
+            ConflictError: Another writer changed rows after this call began.
+        """
+        from dj_ops_lib.warehouse import write
+
+        return write.overwrite(self._store, table, batches, schema=schema, provenance=provenance)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def read_shard(
+        self,
+        table: str,
+        shard: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        version: int | str | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of one shard; nothing for a shard that is empty or was never written.
+
+        Args:
+            table: Name of the table.
+            shard: Name of the shard.
+            columns: Columns to read, None for all.
+            where: SQL condition, pushed down.
+            version: Version number or tag, None for the latest.
+        """
+        from dj_ops_lib.warehouse import read
+
+        return read.read_shard(
+            self._store, table, shard, columns=columns, where=where, version=version
+        )
+
+    def scan(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        version: int | str | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of the whole table; arguments as for `read_shard`."""
+        from dj_ops_lib.warehouse import read
+
+        return read.scan(self._store, table, columns=columns, where=where, version=version)
+
+    def lazy(self, table: str, version: int | str | None = None) -> pl.LazyFrame:
+        """The table as a Polars lazy frame; projection and filters are pushed down."""
+        from dj_ops_lib.warehouse import read
+
+        return read.lazy(self._store, table, version)
+
+    def duckdb(
+        self,
+        table: str,
+        connection: duckdb.DuckDBPyConnection | None = None,
+        version: int | str | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """The table as a DuckDB relation, on `connection` or a new one in memory."""
+        from dj_ops_lib.warehouse import read
+
+        return read.relation(self._store, table, connection, version)
+
+    def lance(self, table: str, version: int | str | None = None) -> lance.LanceDataset:
+        """The table as a plain `lance.dataset`."""
+        return self._store.open(table, version)
+
+    def lancedb(self, table: str) -> lancedb.table.Table:
+        """The table as LanceDB opens it: `connect(<folder>).open_table(<stage>)`."""
+        import lancedb
+
+        folder, _, name = self._store.address(table).removesuffix(".lance").rpartition("/")
+        return lancedb.connect(folder, storage_options=self._options or None).open_table(name)
+
+    # --- history -----------------------------------------------------------------------------
+
+    def history(self, table: str) -> list[Commit]:
+        """All commits of a table, oldest first, cleaned-up versions included."""
+        from dj_ops_lib.warehouse import history
+
+        return history.commits(self._store, table, self._store.open(table))
