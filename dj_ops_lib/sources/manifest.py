@@ -1,0 +1,241 @@
+"""The manifest: which part of which annotation file makes which shard.
+
+Indexing streams each file once. Shard names are never given to something
+else: a file keeps its shards when it is indexed again, new slices get new
+names at the end, and slices that are gone leave empty shards behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+
+from dj_ops_lib.errors import SourceError
+from dj_ops_lib.sources.config import SourceConfig
+from dj_ops_lib.sources.entry import Piece, Slice
+from dj_ops_lib.sources.formats.layout import slice_digest
+
+if TYPE_CHECKING:
+    from dj_ops_lib.warehouse import Warehouse
+
+_PIECE = pa.struct([(name, pa.int64()) for name in ("start", "end", "row", "line")])
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        pa.field(name, kind, nullable=False, metadata={"description": description})
+        for name, kind, description in (
+            ("shard", pa.string(), "partition that the slice makes"),
+            ("annotation_file", pa.string(), "name of the official annotation file"),
+            ("start", pa.int64(), "offset of the slice's first byte"),
+            ("end", pa.int64(), "offset after the slice's last byte"),
+            ("first_row", pa.int64(), "1-based line, CSV record or array element it begins with"),
+            ("first_line", pa.int64(), "1-based line on which that begins"),
+            ("rows", pa.int64(), "entries in the slice; 0: the slice is gone from the file"),
+            ("companions", pa.list_(_PIECE), "where the companion table's entries are"),
+            ("header", pa.string(), "what the file says once for all entries, as JSON"),
+            ("digest", pa.string(), "hash of the slice's bytes"),
+            ("file_bytes", pa.int64(), "size of the file when it was indexed"),
+            ("file_mtime_ns", pa.int64(), "its modification time, nanoseconds since 1970"),
+            ("file_sha256", pa.string(), "its SHA-256"),
+        )
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One shard's line of the manifest; attributes as in `MANIFEST_SCHEMA`."""
+
+    shard: str
+    annotation_file: str
+    part: Slice
+    digest: str
+    file_bytes: int
+    file_mtime_ns: int
+    file_sha256: str
+
+    def to_row(self) -> dict[str, Any]:
+        """The table row, as a dict."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "part"}
+        return row | dataclasses.asdict(self.part)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> ManifestRow:
+        """The line stored in a table row."""
+        names = [f.name for f in dataclasses.fields(Slice)]
+        part = {n: row[n] for n in names} | {
+            "companions": tuple(Piece(**p) for p in row["companions"])
+        }
+        own = [f.name for f in dataclasses.fields(cls) if f.name != "part"]
+        return cls(part=Slice(**part), **{n: row[n] for n in own})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What indexing found.
+
+    Attributes:
+        shards: Names of all shards, those of gone slices included.
+        files: SHA-256 of each annotation file, by name.
+        rows: Entries in each shard, by name.
+        changed: Shards that are new or whose bytes differ from the manifest before.
+        version: Version of the manifest's table.
+    """
+
+    shards: list[str]
+    files: dict[str, str]
+    rows: dict[str, int]
+    changed: list[str]
+    version: int
+
+    @property
+    def file_sha256(self) -> str:
+        """SHA-256 of the annotation file; of the names and hashes of all, if there are several."""
+        if len(self.files) == 1:
+            return next(iter(self.files.values()))
+        listing = "".join(f"{sha256}  {name}\n" for name, sha256 in self.files.items())
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+class _Hashed:
+    """The part of a binary file that layouts use, hashing what is read in sequence."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._at = 0
+        self._hashed = 0
+        self._sha256 = hashlib.sha256()
+
+    def seek(self, offset: int) -> int:
+        self._at = offset
+        return self._file.seek(offset)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._count(self._file.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._count(self._file.readline(size))
+
+    def _count(self, chunk: bytes) -> bytes:
+        new = self._at + len(chunk) - self._hashed
+        if self._at <= self._hashed and new > 0:
+            self._sha256.update(chunk[-new:])
+            self._hashed += new
+        self._at += len(chunk)
+        return chunk
+
+    def sha256(self) -> str:
+        """SHA-256 of the whole file; reads what nobody has read yet."""
+        self.seek(self._hashed)
+        while self.read(1 << 20):
+            pass
+        return self._sha256.hexdigest()
+
+
+def index_file(path: Path, name: str, config: SourceConfig) -> list[ManifestRow]:
+    """The slices of one annotation file, without shard names; reads it in one pass.
+
+    Raises:
+        SourceError: The file is not in the dataset's format at all.
+    """
+    status = path.stat()
+    with path.open("rb") as file, path.open("rb") as again:
+        hashed = _Hashed(file)
+        try:
+            slices = config.reader.layout.index(hashed, config.rows_per_shard)  # type: ignore[arg-type]
+            digests = [(part, slice_digest(again, part)) for part in slices]
+        except ValueError as error:
+            raise SourceError(
+                f"{path}: {error}; it must be the official file of {config.reader.name}, complete"
+            ) from None
+        sha256 = hashed.sha256()
+    facts = (status.st_size, status.st_mtime_ns, sha256)
+    return [ManifestRow("", name, part, digest, *facts) for part, digest in digests]
+
+
+def number_shards(old: Iterable[ManifestRow], new: Iterable[ManifestRow]) -> list[ManifestRow]:
+    """`new` with shard names: the old ones, file by file and in order, then new ones at the end.
+
+    Old shards without a slice any more follow as empty ones.
+    """
+    names: dict[str, list[str]] = {}
+    gone: dict[str, ManifestRow] = {}
+    for row in sorted(old, key=lambda r: r.shard):
+        names.setdefault(row.annotation_file, []).append(row.shard)
+        gone[row.shard] = row
+    following = len(gone)
+    numbered: list[ManifestRow] = []
+    for row in new:
+        kept = names.get(row.annotation_file)
+        if kept:
+            shard = kept.pop(0)
+            del gone[shard]
+        else:
+            shard, following = f"{following:05d}", following + 1
+        numbered.append(dataclasses.replace(row, shard=shard))
+    empty = Slice(0, 0, 1, 1, 0)
+    numbered += [dataclasses.replace(row, part=empty, digest="") for row in gone.values()]
+    return sorted(numbered, key=lambda r: r.shard)
+
+
+def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "") -> Manifest:
+    """Indexes the source's annotation files into `<source>/manifest`.
+
+    Args:
+        warehouse: Where the table is.
+        config: The source.
+        run_id: Id of the run, for the table's history.
+
+    Raises:
+        SourceError: An annotation file is missing or is not in its official format.
+    """
+    from dj_ops_lib.warehouse import Provenance
+
+    table = f"{config.name}/manifest"
+    old = list(_rows(warehouse, table)) if warehouse.exists(table) else []
+    paths = config.annotation_paths()
+    found = [row for name, path in paths.items() for row in index_file(path, name, config)]
+    files = {row.annotation_file: row.file_sha256 for row in found}
+    rows = number_shards(old, found)
+    digests = {row.shard: row.digest for row in old}
+    batch = pa.RecordBatch.from_pylist([row.to_row() for row in rows], schema=MANIFEST_SCHEMA)
+    provenance = Provenance(
+        run_id=run_id,
+        source=config.name,
+        stage="manifest",
+        rows_in=sum(row.part.rows for row in rows),
+        rows_out=len(rows),
+    )
+    version = warehouse.overwrite(table, [batch], schema=MANIFEST_SCHEMA, provenance=provenance)
+    return Manifest(
+        shards=[row.shard for row in rows],
+        files=files,
+        rows={row.shard: row.part.rows for row in rows},
+        changed=[row.shard for row in rows if digests.get(row.shard) != row.digest],
+        version=version,
+    )
+
+
+def read_manifest_row(warehouse: Warehouse, config: SourceConfig, shard: str) -> ManifestRow:
+    """The shard's line of the manifest.
+
+    Raises:
+        SourceError: There is no manifest, or no such shard in it.
+    """
+    table = f"{config.name}/manifest"
+    if not warehouse.exists(table):
+        raise SourceError(f"source '{config.name}' has no manifest yet; materialize {table} first")
+    for row in _rows(warehouse, table, shard):
+        return row
+    raise SourceError(f"the manifest of '{config.name}' has no shard {shard!r}; see {table}")
+
+
+def _rows(warehouse: Warehouse, table: str, shard: str | None = None) -> Iterator[ManifestRow]:
+    read = warehouse.scan(table) if shard is None else warehouse.read_shard(table, shard)
+    for batch in read:
+        yield from (ManifestRow.from_row(row) for row in batch.to_pylist())

@@ -1,0 +1,49 @@
+"""MSR-VTT: 10,000 clips with twenty sentences each, in the official two-table JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.sources.formats.json_tables import JsonTables
+from dj_ops_lib.sources.formats.layout import Layout
+from dj_ops_lib.sources.reader import SourceReader
+
+
+class MsrVtt(SourceReader):
+    """MSR-VTT, `{"info": ..., "videos": [...], "sentences": [...]}`.
+
+    An entry of `videos` is one clip and all sentences with its `video_id` are its captions, in
+    file order. The video files are already cut to `start time` and `end time`, which refer to
+    the original on YouTube, so the clip is the whole file and the times go to `extra`, like
+    everything else; there `sentences` holds the other fields of the sentences, in the order of
+    the captions. A sentence that cannot be read, or that names no video, is an error row.
+
+    Source: Xu et al., MSR-VTT, CVPR 2016.
+    """
+
+    annotations: ClassVar[tuple[str, ...]] = (
+        "train_val_videodatainfo.json",
+        "test_videodatainfo.json",
+    )
+    license: ClassVar[str] = "MSR-VTT terms: non-commercial research"
+    layout: ClassVar[Layout] = JsonTables("videos", "sentences", "video_id")
+
+    def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
+        """One clip with its sentences as captions."""
+        video = self.text(entry, "video_id", empty=False)
+        if "sentences" in entry.fields:
+            raise MalformedEntryError("a video has no field 'sentences' in the official format")
+        captions: list[str] = []
+        others: list[dict[str, object]] = []
+        for sentence in entry.companions:
+            try:
+                captions.append(self.text(sentence, "caption"))
+            except MalformedEntryError as error:
+                yield Malformed(str(error), video, sentence)
+                continue
+            used = {"caption", "video_id"}
+            others.append({k: v for k, v in sentence.fields.items() if k not in used})
+        extra = {k: v for k, v in entry.fields.items() if k != "video_id"}
+        yield AnnotatedClip(video, None, None, tuple(captions), extra | {"sentences": others})

@@ -1,0 +1,110 @@
+"""Panda-70M: one video a CSV record, its clips in list-valued columns."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.sources.formats.csv_records import CsvRecords
+from dj_ops_lib.sources.formats.json_text import is_storable
+from dj_ops_lib.sources.formats.layout import Layout
+from dj_ops_lib.sources.reader import SourceReader
+from dj_ops_lib.sources.timestamps import parse_span
+
+LITERAL_CHARACTERS = 4 << 20
+"""Longest list-valued field that is parsed. Python's parser takes some fifty times the text in
+memory, and a video with 3,000 clips has about 0.3 million characters of captions."""
+
+_NAMES = ("timestamp", "caption")
+_SPAN = ("the start of 'timestamp'", "the end of 'timestamp'")
+_PARALLEL = (
+    "timestamp",
+    "caption",
+    "matching_score",
+    "desirable_filtering",
+    "shot_boundary_detection",
+)
+
+
+class Panda70M(SourceReader):
+    """Panda-70M, columns `videoID,url,timestamp,caption,matching_score` and those added later.
+
+    A record becomes as many clips as it has timestamps. The list-valued columns are parallel, so
+    each clip's `extra` holds its own element of each, with the timestamp as written, and the
+    columns that are one value for the video. Where the lists differ in length nobody can say
+    which element is missing, and a caption on the wrong clip is worse than none: the whole
+    record becomes one error row that names the lengths and holds the record as written. A
+    single unusable timestamp or caption costs its own clip only.
+
+    Source: Chen et al., Panda-70M, CVPR 2024; files of snap-research/Panda-70M.
+    """
+
+    annotations: ClassVar[tuple[str, ...]] = (
+        "panda70m_training_full.csv",
+        "panda70m_training_10m.csv",
+        "panda70m_training_2m.csv",
+        "panda70m_validation.csv",
+        "panda70m_testing.csv",
+    )
+    license: ClassVar[str] = "Snap Panda-70M licence: non-commercial research"
+    layout: ClassVar[Layout] = CsvRecords()
+
+    def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
+        """One clip for each timestamp."""
+        video = self.text(entry, "videoID", empty=False)
+        lists = {name: _list(entry, name) for name in _PARALLEL if name in entry.fields}
+        for name in _NAMES:
+            if name not in lists:
+                raise MalformedEntryError(f"the column {name!r} is missing")
+        lengths = {name: len(values) for name, values in lists.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise MalformedEntryError(f"the lists differ in length ({told}), so no clip is certain")
+        shared = {k: v for k, v in entry.fields.items() if k not in {"videoID", *_PARALLEL}}
+        for i in range(lengths["timestamp"]):
+            own = {name: values[i] for name, values in lists.items()}
+            try:
+                yield _clip(video, own, shared)
+            except ValueError as error:
+                yield Malformed(f"clip {i + 1}: {error}", video, part=str(i))
+
+
+def _clip(video: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> AnnotatedClip:
+    pair, caption = own["timestamp"], own["caption"]
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ValueError(f"'timestamp' {str(pair)[:60]!r} is not a pair of start and end")
+    start_s, end_s = parse_span(pair[0], pair[1], _SPAN)
+    if not isinstance(caption, str) or not is_storable(caption):
+        raise ValueError(f"'caption' {ascii(caption)[:60]} is not text")
+    extra = {**shared, **{k: v for k, v in own.items() if k != "caption"}}
+    return AnnotatedClip(video, start_s, end_s, (caption,), extra)
+
+
+def _list(entry: Entry, name: str) -> list[Any]:
+    """The list that column `name` holds as a Python literal; nothing in it is executed."""
+    text = entry.fields[name]
+    if len(text) > LITERAL_CHARACTERS:
+        limit = f"the limit is {LITERAL_CHARACTERS}"
+        raise MalformedEntryError(f"the column {name!r} has {len(text)} characters, {limit}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # captions hold odd backslashes
+            value = ast.literal_eval(text)
+        _check_plain(value)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise MalformedEntryError(f"the column {name!r} is not a list literal ({error})") from None
+    if not isinstance(value, list):
+        raise MalformedEntryError(f"the column {name!r} is {type(value).__name__}, not a list")
+    return value
+
+
+def _check_plain(value: object) -> None:
+    """Raises TypeError for literals that JSON cannot hold: bytes, sets, complex numbers."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item)
+    elif not isinstance(value, str | int | float | None):
+        raise TypeError(f"{type(value).__name__} in a list")

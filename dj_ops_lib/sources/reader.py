@@ -1,0 +1,91 @@
+"""What a dataset reader is, and how readers are found.
+
+A reader names the official files, says how they are laid out and turns one
+entry into clips. To add a dataset, add one module with one subclass to this
+package; its file name is the dataset's name and nothing else needs to know.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from dj_ops_lib.errors import SourceError
+from dj_ops_lib.registry import load_class, module_names, nearest
+from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.sources.formats.json_text import is_storable
+from dj_ops_lib.sources.formats.layout import Layout
+
+PACKAGE = "dj_ops_lib.sources"
+
+
+class SourceReader(ABC):
+    """Reads the official annotation files of one dataset.
+
+    Attributes:
+        name: Name of the dataset: the file name of the module.
+        annotations: Official names of its annotation files; those that exist are read.
+        license: Licence under which its authors give the clips.
+        layout: How the files are laid out.
+    """
+
+    name: ClassVar[str]
+    annotations: ClassVar[tuple[str, ...]]
+    license: ClassVar[str]
+    layout: ClassVar[Layout]
+
+    @abstractmethod
+    def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
+        """The clips that a readable entry describes, and what of it cannot be used.
+
+        Raises:
+            MalformedEntryError: The entry is wrong as a whole.
+        """
+
+    @staticmethod
+    def text(entry: Entry, field: str, *, empty: bool = True) -> str:
+        """The text in `field`, byte for byte.
+
+        Raises:
+            MalformedEntryError: It is missing, no text, not Unicode, or empty where it may not be.
+        """
+        value = entry.fields.get(field)
+        if not isinstance(value, str):
+            missing = "is missing" if field not in entry.fields else f"is {value!r}, not text"
+            raise MalformedEntryError(f"the field {field!r} {missing}")
+        if not is_storable(value):
+            raise MalformedEntryError(f"the field {field!r} holds half a surrogate pair")
+        if not empty and not value.strip():
+            raise MalformedEntryError(f"the field {field!r} is empty")
+        return value
+
+
+@functools.cache
+def reader_names() -> tuple[str, ...]:
+    """Names of all datasets that can be read, sorted."""
+    return tuple(n for n, module in module_names(PACKAGE).items() if _defines_reader(module))
+
+
+def _defines_reader(module: str) -> bool:
+    members = vars(importlib.import_module(module)).values()
+    classes = [c for c in members if isinstance(c, type) and c.__module__ == module]
+    return any(issubclass(c, SourceReader) and c is not SourceReader for c in classes)
+
+
+@functools.cache
+def source_reader(name: str) -> SourceReader:
+    """The reader of the dataset `name`.
+
+    Raises:
+        SourceError: There is none; the message names the nearest one.
+    """
+    if name not in reader_names():
+        known = ", ".join(reader_names())
+        close = nearest(name, reader_names())
+        raise SourceError(f"there is no dataset '{name}'{close}; those that can be read: {known}")
+    found = load_class(module_names(PACKAGE)[name], SourceReader)  # type: ignore[type-abstract]
+    found.name = name
+    return found()
