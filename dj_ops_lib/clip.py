@@ -184,7 +184,7 @@ class Clip:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Clip:
         """The clip stored in a row of a stage table (a dict, as `to_pylist` gives)."""
-        values = {name: row.get(name) for name in _PLAIN}
+        values: dict[str, Any] = {name: row.get(name) for name in _PLAIN}
         return cls(
             **values,
             edits=tuple(Edit.from_row(e) for e in row.get("edits") or ()),

@@ -51,17 +51,23 @@ class KeyFrames:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Uniform:
-    """`n` frames spread evenly: the frame at half the duration for n = 1, else the first frame
-    whose pts is at or after i * duration / (n - 1), the last frame for targets past the end.
-    `n` is clipped to the number of frames."""
+    """`n` frames spread evenly over the clip.
+
+    The frame at half the duration for n = 1, else the first frame whose pts is at or after
+    i * duration / (n - 1), the last frame for targets past the end. `n` is clipped to the number
+    of frames.
+    """
 
     n: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fps:
-    """Frames 0, step, 2 * step, ... with step = round(fps / min(rate, fps)), within
-    1 ... num_frames - 1. `with_second` adds frame 1, which Data-Juicer's motion filter reads."""
+    """Frames 0, step, 2 * step, ... with step = round(fps / min(rate, fps)).
+
+    The step is kept within 1 ... num_frames - 1. `with_second` adds frame 1, which Data-Juicer's
+    motion filter reads.
+    """
 
     rate: float
     with_second: bool = False
@@ -106,7 +112,9 @@ class Size:
             short, long = self.max_short, int(self.max_short * long / short)
         if self.max_long is not None and long > self.max_long:
             short, long = int(self.max_long * short / long), self.max_long
-        short, long = (max(self.divisible, e // self.divisible * self.divisible) for e in (short, long))
+        short, long = (
+            max(self.divisible, e // self.divisible * self.divisible) for e in (short, long)
+        )
         return (short, long) if width <= height else (long, short)
 
 
@@ -123,6 +131,12 @@ class Frames:
     at: At
     size: Size | None = None
     format: Literal["rgb24", "bgr24", "gray"] = "rgb24"
+
+
+EVERY_SMALL = Frames(Every(), Size(max_long=256), "bgr24")
+"""Every frame with a long edge of 256 pixels, which is what PySceneDetect looks at
+(`scene_manager.DEFAULT_MIN_WIDTH`). Operators that look at every frame ask for this one
+plan, so that a frame is scaled once for all of them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,9 +215,7 @@ def parameter(
         **constraints: `gt`, `ge`, `lt`, `le`, ... as for `pydantic.Field`.
     """
     extra: dict[str, Any] = {"unit": unit, "decides": decides}
-    return pydantic.Field(
-        default, description=description, json_schema_extra=extra, **constraints
-    )
+    return pydantic.Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -351,7 +363,8 @@ class Splitter(Operator):
         """The spans of a clip whose row tells everything; empty drops the clip.
 
         A single span equal to the clip's own leaves the clip as it is. An observer's result is
-        the same."""
+        the same.
+        """
         raise TypeError(f"{self.name} looks into the file: call observe, not measure")
 
     @property

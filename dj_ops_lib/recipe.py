@@ -16,20 +16,48 @@ from typing import Any
 
 import pyarrow as pa
 import pydantic
-import yaml
 
 from dj_ops_lib.clip import CLIP_SCHEMA, digest
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import DUPLICATE_COLUMNS, Column, Deduplicator, Kind, Operator
 from dj_ops_lib.registry import nearest, operator_class
+from dj_ops_lib.yaml_file import YamlFile
 
 DATA_JUICER_IGNORED = frozenset(
-    "accelerator auto_op_parallelism batch_mode batch_size cpu_required gpu_required mem_required "
-    "memory num_cpus num_gpus num_proc ray_execution_mode runtime_env skip_op_error turbo "
-    "text_key image_key audio_key video_key query_key response_key history_key "
-    "stats_export_path save_dir show_progress".split()
+    [
+        "accelerator",
+        "auto_op_parallelism",
+        "batch_mode",
+        "batch_size",
+        "cpu_required",
+        "gpu_required",
+        "mem_required",
+        "memory",
+        "num_cpus",
+        "num_gpus",
+        "num_proc",
+        "ray_execution_mode",
+        "runtime_env",
+        "skip_op_error",
+        "turbo",
+        "text_key",
+        "image_key",
+        "audio_key",
+        "video_key",
+        "query_key",
+        "response_key",
+        "history_key",
+        "stats_export_path",
+        "save_dir",
+        "show_progress",
+        "video_backend",
+        "ffmpeg_extra_args",
+        "output_format",
+        "save_field",
+        "legacy_split_by_text_token",
+    ]
 )
-"""Parameters that every Data-Juicer operator takes and that concern its own runtime."""
+"""Parameters of Data-Juicer's operators that concern its own runtime and its files."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,10 +67,12 @@ class Stage:
     Attributes:
         name: Name of the stage and of its table.
         operators: In the order in which they are applied.
+        keep_rate: (lowest, highest) share of the rows that is kept when all is well.
     """
 
     name: str
     operators: tuple[Operator, ...]
+    keep_rate: tuple[float, float] = (0.0, 1.0)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -96,54 +126,6 @@ class Recipe:
         return pa.schema([*CLIP_SCHEMA, *added])
 
 
-class _Located:
-    """A parsed YAML document that remembers the line of every entry."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lines: dict[tuple[str | int, ...], int] = {}
-        try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except FileNotFoundError:
-            raise RecipeError(f"{path}: no such recipe file") from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            problem = getattr(error, "problem", None) or error
-            raise RecipeError(f"{path}:{line}: not valid YAML: {problem}") from None
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{path}:1: not UTF-8 text: {error}") from None
-        if node is None:
-            raise RecipeError(f"{path}:1: the file is empty; a recipe needs `stages:`")
-        self.value = self._build(node, ())
-
-    def _build(self, node: yaml.Node, at: tuple[str | int, ...]) -> Any:
-        self._lines[at] = node.start_mark.line + 1
-        if isinstance(node, yaml.MappingNode):
-            mapping: dict[str, Any] = {}
-            for key, value in node.value:
-                if key.value in mapping:
-                    line = key.start_mark.line + 1
-                    raise RecipeError(f"{self.path}:{line}: '{key.value}' is given twice")
-                mapping[key.value] = self._build(value, (*at, key.value))
-                self._lines[(*at, key.value)] = key.start_mark.line + 1
-            return mapping
-        if isinstance(node, yaml.SequenceNode):
-            return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]
-        loader = yaml.SafeLoader("")
-        try:
-            return loader.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.error(at, f"cannot read this value: {error}") from None
-
-    def error(self, at: Sequence[str | int], message: str) -> RecipeError:
-        """An error at `at`, or at the nearest enclosing entry that has a line."""
-        where = tuple(at)
-        while where not in self._lines and where:
-            where = where[:-1]
-        return RecipeError(f"{self.path}:{self._lines[where]}: {message}")
-
-
 def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = None) -> Recipe:
     """Read and check a recipe file.
 
@@ -156,8 +138,9 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
         RecipeError: Anything that cannot run, with file, line and the nearest right name.
     """
     path = Path(path)
-    document = _Located(path)
-    body, where = document.value, ()
+    document = YamlFile(path)
+    body: Any = document.value
+    where: tuple[str | int, ...] = ()
     if at is not None:
         if not isinstance(body, dict) or at not in body:
             raise document.error((), f"expected a mapping with '{at}:'")
@@ -171,10 +154,11 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
 
 
 _KEYS = {"name", "description", "sources", "stages"}
+_STAGE_KEYS = {"name", "operators", "keep_rate"}
 
 
 def _native(
-    document: _Located, body: Mapping[str, Any], where: tuple[str | int, ...], default: str
+    document: YamlFile, body: Mapping[str, Any], where: tuple[str | int, ...], default: str
 ) -> Recipe:
     for key in body:
         if key not in _KEYS:
@@ -184,28 +168,7 @@ def _native(
         raise document.error((*where, "stages"), "a recipe needs `stages:`, a list of at least one")
     stages: list[Stage] = []
     for i, entry in enumerate(body["stages"]):
-        place = (*where, "stages", i)
-        if not isinstance(entry, dict):
-            raise document.error(place, "a stage is a mapping with `name:` and `operators:`")
-        for key in entry:
-            if key not in {"name", "operators"}:
-                message = f"a stage has no entry '{key}'{nearest(key, ('name', 'operators'))}"
-                raise document.error((*place, key), message)
-        name = entry.get("name")
-        if not isinstance(name, str) or not _is_name(name):
-            message = "a stage needs a `name:` of lower-case letters, digits and _"
-            raise document.error((*place, "name"), message)
-        if name in {s.name for s in stages} | {"manifest", "raw", "media"}:
-            raise document.error((*place, "name"), f"the stage name '{name}' is already taken")
-        if not isinstance(entry.get("operators"), list) or not entry["operators"]:
-            message = f"stage '{name}' needs `operators:`, a list of at least one"
-            raise document.error((*place, "operators"), message)
-        operators = [
-            _operator(document, item, (*place, "operators", j))
-            for j, item in enumerate(entry["operators"])
-        ]
-        stages.append(Stage(name, tuple(operators)))
-        _check_stage(document, stages, (*place, "operators"))
+        _append_stage(document, entry, stages, (*where, "stages", i))
     sources = body.get("sources") or []
     if not isinstance(sources, list) or not all(isinstance(s, str) for s in sources):
         raise document.error((*where, "sources"), "`sources:` is a list of names")
@@ -216,12 +179,51 @@ def _native(
     return Recipe(name, tuple(stages), tuple(sources), str(body.get("description") or ""))
 
 
+def _keep_rate(document: YamlFile, value: Any, at: tuple[str | int, ...]) -> tuple[float, float]:
+    match value:
+        case [int() | float() as lowest, int() | float() as highest] if 0 <= lowest <= highest <= 1:
+            return float(lowest), float(highest)
+    message = f"keep_rate {value!r} must be [lowest, highest], two shares from 0 to 1"
+    raise document.error(at, message)
+
+
+def _append_stage(
+    document: YamlFile, entry: Any, stages: list[Stage], place: tuple[str | int, ...]
+) -> None:
+    if not isinstance(entry, dict):
+        raise document.error(place, "a stage is a mapping with `name:` and `operators:`")
+    for key in entry:
+        if key not in _STAGE_KEYS:
+            message = f"a stage has no entry '{key}'{nearest(key, _STAGE_KEYS)}"
+            raise document.error((*place, key), message)
+    name = entry.get("name")
+    if not isinstance(name, str) or not _is_name(name):
+        message = "a stage needs a `name:` of lower-case letters, digits and _"
+        raise document.error((*place, "name"), message)
+    if name in {s.name for s in stages} | {"manifest", "raw", "media"}:
+        raise document.error((*place, "name"), f"the stage name '{name}' is already taken")
+    if not isinstance(entry.get("operators"), list) or not entry["operators"]:
+        message = f"stage '{name}' needs `operators:`, a list of at least one"
+        raise document.error((*place, "operators"), message)
+    operators = [
+        _operator(document, item, (*place, "operators", j))
+        for j, item in enumerate(entry["operators"])
+    ]
+    keep_rate = _keep_rate(document, entry.get("keep_rate", [0.0, 1.0]), (*place, "keep_rate"))
+    stages.append(Stage(name, tuple(operators), keep_rate))
+    _check_stage(document, stages, (*place, "operators"))
+
+
 def _is_name(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name == name.lower()
 
 
 def _operator(
-    document: _Located, item: Any, at: tuple[str | int, ...], *, ignored: frozenset[str] = frozenset()
+    document: YamlFile,
+    item: Any,
+    at: tuple[str | int, ...],
+    *,
+    ignored: frozenset[str] = frozenset(),
 ) -> Operator:
     if isinstance(item, str):
         item = {item: None}
@@ -264,27 +266,25 @@ def _build_operator(found: type[Operator], given: Mapping[str, Any], error: Any)
         raise error(key, f"{subject}: {first['msg']}") from None
 
 
-def _check_stage(
-    document: _Located, stages: Sequence[Stage], at: tuple[str | int, ...]
-) -> None:
+def _check_stage(document: YamlFile, stages: Sequence[Stage], at: tuple[str | int, ...]) -> None:
     """Every column that is read exists, none is made twice, deduplicators come last."""
     *earlier, stage = stages
     makers = {c.name: o.name for s in earlier for o in s.operators for c in o.columns}
     known = set(CLIP_SCHEMA.names) | set(makers)
     for i, operator in enumerate(stage.operators):
-        for column in operator.reads:
-            if column not in known:
+        for wanted in operator.reads:
+            if wanted not in known:
                 raise document.error(
                     (*at, i),
-                    f"{operator.name} in stage '{stage.name}' reads the column '{column}', which "
-                    f"no earlier operator makes{nearest(column, known) or _makers_of(column)}",
+                    f"{operator.name} in stage '{stage.name}' reads the column '{wanted}', which "
+                    f"no earlier operator makes{_makers_of(wanted) or nearest(wanted, known)}",
                 )
-        for column in operator.columns:
-            maker = makers.setdefault(column.name, operator.name)
+        for made in operator.columns:
+            maker = makers.setdefault(made.name, operator.name)
             if maker != operator.name or operator.name in {o.name for o in stage.operators[:i]}:
                 raise document.error(
                     (*at, i),
-                    f"{operator.name} makes the column '{column.name}', which {maker} already "
+                    f"{operator.name} makes the column '{made.name}', which {maker} already "
                     "makes; a stage uses an operator once, and no two operators share a column",
                 )
         known |= {c.name for c in operator.columns}
@@ -304,8 +304,8 @@ def _makers_of(column: str) -> str:
     return f"; {' or '.join(makers)} makes it" if makers else ""
 
 
-def _data_juicer(document: _Located, body: Mapping[str, Any], default: str) -> Recipe:
-    """A Data-Juicer recipe as stages, broken where cutting, measuring and deduplicating alternate."""
+def _data_juicer(document: YamlFile, body: Mapping[str, Any], default: str) -> Recipe:
+    """A Data-Juicer recipe: a new stage where cutting, measuring and deduplicating alternate."""
     process = body["process"]
     if not isinstance(process, list) or not process:
         raise document.error(("process",), "`process:` is a list of at least one operator")

@@ -68,6 +68,6 @@ def operator_class(name: str) -> type[Operator]:
     modules = module_names(OPERATORS)
     if name not in modules:
         raise RecipeError(f"there is no operator '{name}'{nearest(name, modules)}")
-    found = load_class(modules[name], Operator)  # type: ignore[type-abstract]
+    found = load_class(modules[name], Operator)
     found.name = name
     return found

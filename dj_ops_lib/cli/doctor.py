@@ -55,10 +55,10 @@ def _memory() -> Finding:
 
 def _ffmpeg() -> Iterator[Finding]:
     from dj_ops_lib.errors import DjError
-    from dj_ops_lib.media.ffmpeg import ffmpeg_program
+    from dj_ops_lib.media.ffmpeg import find_ffmpeg
 
     try:
-        program = ffmpeg_program()
+        program = find_ffmpeg()
     except DjError as error:
         yield Finding("ffmpeg", "not found", f"rendering and export: {error}")
         return
@@ -89,7 +89,9 @@ def _extras() -> Iterator[Finding]:
         wanted = [r for r in requirements if r.marker and r.marker.evaluate({"extra": extra})]
         missing = [r.name for r in wanted if not _installed(r.name)]
         found = "not installed: " + ", ".join(missing) if missing else "installed"
-        rules_out = f"pip install -c constraints.txt 'dj-sora[{extra}]' brings it" if missing else ""
+        rules_out = (
+            f"pip install -c constraints.txt 'dj-sora[{extra}]' brings it" if missing else ""
+        )
         yield Finding(f"extra {extra}", found, rules_out)
 
 
@@ -164,6 +166,9 @@ def doctor() -> None:
     table = Table("looked at", "found", "rules out")
     for finding in findings:
         style = "red" if finding.fatal else "yellow" if finding.rules_out else "green"
-        table.add_row(f"[{style}]{finding.subject}[/{style}]", *map(escape, (finding.found, finding.rules_out)))
+        table.add_row(
+            f"[{style}]{finding.subject}[/{style}]",
+            *map(escape, (finding.found, finding.rules_out)),
+        )
     Console().print(table)
     raise typer.Exit(code=int(any(f.fatal for f in findings)))

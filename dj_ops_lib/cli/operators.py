@@ -96,12 +96,18 @@ def op(
         for outcome in outcomes:
             typer.echo(json.dumps(outcome, ensure_ascii=False))
         return
-    table = Table("input", "keep", "clips [s]", *(c.name for c in operator.columns), "edits", "error")
+    table = Table(
+        "input", "keep", "clips [s]", *(c.name for c in operator.columns), "edits", "error"
+    )
     for outcome in outcomes:
         clips = ", ".join(f"{c['start_s']:.3f}-{c['end_s']:.3f}" for c in outcome["clips"])
         columns = [_shown(outcome["columns"].get(c.name), c.type) for c in operator.columns]
         edits = ", ".join(e["filter"] for e in outcome["edits"])
-        error = f"{outcome['error']['class']}: {outcome['error']['message']}" if outcome["error"] else ""
+        error = (
+            f"{outcome['error']['class']}: {outcome['error']['message']}"
+            if outcome["error"]
+            else ""
+        )
         table.add_row(outcome["input"], str(outcome["keep"]), clips, *columns, edits, error)
     Console().print(table)
 

@@ -55,13 +55,19 @@ def test_a_clip_survives_the_way_through_arrow(
 def test_a_new_row_is_kept_and_has_no_error_and_no_measurement() -> None:
     row = Clip(clip_id="c", source="s", shard="00000").to_row()
     assert set(CLIP_SCHEMA.names) == set(row)
-    assert (row["keep"], row["rejected_by"], row["error"], row["measured"]) == (True, None, None, [])
+    assert (row["keep"], row["rejected_by"], row["error"], row["measured"]) == (
+        True,
+        None,
+        None,
+        [],
+    )
 
 
 def test_ids_are_the_same_in_another_process() -> None:
     code = (
         "from dj_ops_lib.clip import *;"
-        "print(clip_id('a','é',0.1,None), child_id('p',Span(0.1,2)), signature('m',None,None,[Edit('scale',(('w','2'),))]))"
+        "print(clip_id('a', 'é', 0.1, None), child_id('p', Span(0.1, 2)));"
+        "print(signature('m', None, None, [Edit('scale', (('w', '2'),))]))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.split() == [

@@ -66,13 +66,21 @@ def test_a_stage_table_has_the_clip_columns_then_those_of_all_operators_so_far(
 def test_the_recipe_may_live_under_a_key_of_a_larger_file(tmp_path: Path) -> None:
     body = "".join(f"  {line}\n" for line in RECIPE.splitlines())
     path = write(tmp_path, f"type: dj_assets.RecipeComponent\nattributes:\n{body}")
-    assert load_recipe(path, at="attributes").stages == load_recipe(write(tmp_path, RECIPE, "b.yaml")).stages
+    assert (
+        load_recipe(path, at="attributes").stages
+        == load_recipe(write(tmp_path, RECIPE, "b.yaml")).stages
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("video_duration_filter", "video_durations_filter", 13, "did you mean 'video_duration_filter'?"),
+        (
+            "video_duration_filter",
+            "video_durations_filter",
+            13,
+            "did you mean 'video_duration_filter'?",
+        ),
         ("min_width: 64", "min_widht: 64", 12, "did you mean 'min_width'?"),
         ("min_width: 64", "min_width: wide", 12, "min_width 'wide'"),
         ("min_width: 64", "min_width: '64'", 12, "min_width '64'"),
@@ -83,7 +91,12 @@ def test_the_recipe_may_live_under_a_key_of_a_larger_file(tmp_path: Path) -> Non
         ("name: cleaned", "name: clips", 9, "'clips' is already taken"),
         ("name: cleaned", "name: media", 9, "'media' is already taken"),
         ("name: cleaned", "name: Not a name", 9, "lower-case"),
-        ("          min_width: 64", "          min_width: 64\n          min_width: 65", 13, "given twice"),
+        (
+            "          min_width: 64",
+            "          min_width: 64\n          min_width: 65",
+            13,
+            "given twice",
+        ),
         ("      - video_duration_filter\n", "      - video_duration_filter: 5\n", 13, "mapping"),
         ("description: what", "description: [what", 3, "not valid YAML"),
     ],
@@ -104,7 +117,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "nowhere.yaml")
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "- a\n- b\n", "stages: []\n", "stages: 3\n", "just text"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "- a\n- b\n", "stages: []\n", "stages: 3\n", "just text"]
+)
 def test_a_file_that_is_no_recipe_says_what_a_recipe_needs(tmp_path: Path, text: str) -> None:
     with pytest.raises(RecipeError, match="stages"):
         load_recipe(write(tmp_path, text))
@@ -134,7 +149,9 @@ def test_a_column_that_no_earlier_stage_makes_is_refused_naming_who_makes_it(
     assert f"{path}:13: " in str(refused.value)
     assert "'video_motion_score'" in str(refused.value)
     assert "video_motion_score_filter makes it" in str(refused.value)
-    made_before = RECIPE.replace("- video_duration_filter", "- video_motion_score_filter\n      - reads_motion")
+    made_before = RECIPE.replace(
+        "- video_duration_filter", "- video_motion_score_filter\n      - reads_motion"
+    )
     assert load_recipe(write(tmp_path, made_before)).stages[1].operators[-1].name == "reads_motion"
 
 

@@ -1,0 +1,67 @@
+"""`dj run` runs a recipe file over a folder of videos, without Dagster."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dj_ops_lib.cli.progress import progress_bar
+from dj_ops_lib.cli.summary import summary_table
+from dj_ops_lib.errors import SourceError
+from dj_ops_lib.recipe import load_recipe
+
+SUFFIXES = frozenset((".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts"))
+
+
+def find_videos(where: str) -> list[str]:
+    """The video files of a folder (at any depth) or of a glob pattern, sorted, as absolute paths.
+
+    A pattern is taken at its word: what it names is a video, whatever its suffix.
+
+    Raises:
+        SourceError: There are none.
+    """
+    folder = Path(where)
+    if folder.is_dir():
+        found = [str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
+        missing = f"no file in {where} ends in {', '.join(sorted(SUFFIXES))}; give a glob pattern"
+    else:
+        matches = glob.glob(where, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+        found = [p for p in matches if Path(p).is_file()]
+        missing = f"nothing matches {where}; --videos takes a folder or a quoted glob pattern"
+    if not found:
+        raise SourceError(missing)
+    return sorted(str(Path(p).absolute()) for p in found)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, ours or Data-Juicer's.")],
+    videos: Annotated[str, typer.Option(help="A folder, or a quoted glob pattern.")],
+    warehouse: Annotated[str, typer.Option(help="Where the tables go: a folder or s3://.")],
+    source: Annotated[str, typer.Option(help="Name for the videos' tables.")] = "files",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode; default: one a core.")
+    ] = None,
+) -> None:
+    """Run a recipe over videos and write one Lance table a stage."""
+    from dj_ops_lib.engine.files import run_recipe_on_files
+    from dj_ops_lib.engine.options import EngineOptions, available_cores
+    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.warehouse import Warehouse
+
+    loaded = load_recipe(recipe)
+    found = find_videos(videos)
+    console = Console()
+    with progress_bar(console) as show:
+        options = EngineOptions(Access(()), workers=workers or available_cores(), progress=show)
+        reports = run_recipe_on_files(
+            Warehouse(warehouse), loaded, found, source=source, options=options
+        )
+    console.print(summary_table(reports))
+    last = reports[-1].table
+    kept = sum(r.kept for r in reports if r.table == last)
+    console.print(f"{kept} clips kept in {warehouse}, table {last}", highlight=False)

@@ -1,0 +1,82 @@
+"""One operator on a few files, answered as plain JSON values: what `dj op` prints."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.engine.files import run_recipe_on_files
+from dj_ops_lib.operator import DUPLICATE_COLUMNS, Deduplicator, Editor, Filter, Operator
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.warehouse import Warehouse
+
+
+def run_operator(
+    operator: Operator, paths: Sequence[str], *, text: str | None = None
+) -> list[dict[str, Any]]:
+    """Run one operator on video files, through the same engine as a recipe.
+
+    Args:
+        operator: The operator with its parameters.
+        paths: Video files.
+        text: The text that belongs to each of them.
+
+    Returns:
+        For each file in order: `input`; `clips`, its spans in seconds; `columns` that the operator
+        adds (and `width` and `height` in pixels after an editor); `keep`, None where the operator
+        does not decide; `edits`; `error`, None or its `class` and `message`.
+    """
+    recipe = Recipe("single", (Stage("result", (operator,)),))
+    with tempfile.TemporaryDirectory(prefix="dj_op_") as folder:
+        warehouse = Warehouse(folder)
+        run_recipe_on_files(warehouse, recipe, paths, text=text)
+        probed = _rows(warehouse, "files/media")
+        results = _rows(warehouse, "files/single/result")
+    by_file: dict[str, list[Mapping[str, Any]]] = {}
+    for row in results:
+        by_file.setdefault(row["parent_id"] or row["clip_id"], []).append(row)
+    inputs = {row["clip_id"]: row["source_id"] for row in probed}
+    return [_outcome(operator, m, by_file.get(m["clip_id"], [m]), inputs) for m in probed]
+
+
+def _rows(warehouse: Warehouse, table: str) -> list[dict[str, Any]]:
+    shards = sorted(warehouse.shards(table))
+    return [
+        row
+        for shard in shards
+        for batch in warehouse.read_shard(table, shard)
+        for row in batch.to_pylist()
+    ]
+
+
+def _outcome(
+    operator: Operator,
+    media: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    inputs: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `operator` made of one file: its rows, or its media row where it never got that far."""
+    first = rows[0]
+    error = first["error"]
+    names = [c.name for c in operator.columns]
+    if isinstance(operator, Editor):
+        names += ["width", "height"]
+    if isinstance(operator, Deduplicator):
+        names += [c.name for c in DUPLICATE_COLUMNS]
+    columns: dict[str, Any] = {name: first.get(name) for name in names}
+    if columns.get("duplicate_of"):
+        columns["duplicate_of"] = inputs[columns["duplicate_of"]]
+    decides = isinstance(operator, Filter | Deduplicator) and not error
+    kept = [r for r in rows if r["keep"]]
+    spans = [Clip.from_row(r).span for r in (rows if decides else kept)]
+    return {
+        "input": media["source_id"],
+        "clips": [{"start_s": s.start_s, "end_s": s.end_s} for s in spans],
+        "columns": columns,
+        "keep": first["keep"] if decides else None,
+        "edits": [e | {"arguments": json.loads(e["arguments"])} for e in first["edits"]],
+        "error": {"class": error["class"], "message": error["message"]} if error else None,
+    }

@@ -1,0 +1,67 @@
+"""YAML that knows where everything stands, so that a refusal can name the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dj_ops_lib.errors import RecipeError
+
+
+class YamlFile:
+    """A parsed YAML document that remembers the line of every entry.
+
+    Attributes:
+        path: The file.
+        value: Its content as dicts, lists and scalars.
+
+    Raises:
+        RecipeError: Not there, not UTF-8, not YAML, empty, or a key given twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: dict[tuple[str | int, ...], int] = {}
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except FileNotFoundError:
+            raise RecipeError(f"{path}: no such recipe file") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line + 1 if mark else 1
+            problem = getattr(error, "problem", None) or error
+            raise RecipeError(f"{path}:{line}: not valid YAML: {problem}") from None
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{path}:1: not UTF-8 text: {error}") from None
+        if node is None:
+            raise RecipeError(f"{path}:1: the file is empty; a recipe needs `stages:`")
+        self.value = self._build(node, ())
+
+    def _build(self, node: yaml.Node, at: tuple[str | int, ...]) -> Any:
+        self._lines[at] = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            mapping: dict[str, Any] = {}
+            for key, value in node.value:
+                if key.value in mapping:
+                    line = key.start_mark.line + 1
+                    raise RecipeError(f"{self.path}:{line}: '{key.value}' is given twice")
+                mapping[key.value] = self._build(value, (*at, key.value))
+                self._lines[(*at, key.value)] = key.start_mark.line + 1
+            return mapping
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self.error(at, f"cannot read this value: {error}") from None
+
+    def error(self, at: Sequence[str | int], message: str) -> RecipeError:
+        """An error at `at`, or at the nearest enclosing entry that has a line."""
+        where = tuple(at)
+        while where not in self._lines and where:
+            where = where[:-1]
+        return RecipeError(f"{self.path}:{self._lines[where]}: {message}")
