@@ -1,0 +1,146 @@
+"""Stages as assets: a source's `manifest`, `raw` and `media`, and the stages of a recipe.
+
+Plain factories, tested without YAML: what each stage is made from, which columns
+it promises and which call of the library makes it. How a stage becomes an asset
+with partitions, checks and metadata is `tables.py`; how YAML becomes the
+arguments is `components.py`.
+"""
+
+import inspect
+
+import dagster as dg
+
+from dj_assets import metadata
+from dj_assets.partitions import register_shards
+from dj_assets.resources import Compute, Turn, WarehouseResource
+from dj_assets.tables import OWNER, Table, table_asset, tags
+from dj_ops_lib import __version__
+from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.sources.config import SourceConfig
+from dj_ops_lib.warehouse import Warehouse
+
+SOURCE_BOUNDS = (0.05, 1.0)
+"""Share of a source's rows that should be usable; fewer is a warning, since the usual reason is a
+media root that points elsewhere."""
+
+
+def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
+    """`manifest`, `raw` and `media` of one source."""
+    from dj_ops_lib.sources.ingest import ingest_shard
+
+    name = config.name
+
+    def raw(warehouse: Warehouse, _: Compute, turn: Turn) -> StageReport:
+        return ingest_shard(warehouse, config, turn.shard, run_id=turn.run_id)
+
+    def media(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
+        return compute.probe(warehouse, config, turn)
+
+    return [
+        manifest_asset(config),
+        table_asset(
+            Table(
+                path=(name, "raw"),
+                upstream=(name, "manifest"),
+                description=_RAW,
+                code_version=__version__,
+                schema=CLIP_SCHEMA,
+                work=raw,
+                counts_rows=False,
+                bounds=SOURCE_BOUNDS,
+            )
+        ),
+        table_asset(
+            Table(
+                path=(name, "media"),
+                upstream=(name, "raw"),
+                description=_MEDIA,
+                code_version=__version__,
+                schema=CLIP_SCHEMA,
+                work=media,
+                bounds=SOURCE_BOUNDS,
+            )
+        ),
+    ]
+
+
+_RAW = """The source's annotations as clips, one row a clip, every field kept.
+
+Made from the shard's slice of the official annotation file. An entry that cannot be read is an
+error row with its line number."""
+
+_MEDIA = """Each clip with its video: where it is, whether it can be read, and what its header says.
+
+Nothing is decoded. `availability` is ok, missing, corrupt, unsupported or too_large; a clip whose
+video is not ok stays here as an error row."""
+
+
+def recipe_assets(recipe: Recipe, config: SourceConfig) -> list[dg.AssetsDefinition]:
+    """The stages of `recipe` over one source."""
+    return [table_asset(_stage_table(recipe, stage, config)) for stage in recipe.stages]
+
+
+def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
+    before = recipe.input_of(stage)
+
+    def work(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
+        return compute.process(warehouse, config, recipe, stage.name, turn)
+
+    return Table(
+        path=(config.name, recipe.name, stage.name),
+        upstream=(config.name, before) if before == "media" else (config.name, recipe.name, before),
+        description=describe(recipe, stage),
+        # Both halves: a moved threshold must show as out of date too, though it costs seconds.
+        code_version=f"{stage.measuring_fingerprint[:12]}.{stage.recipe_hash[:12]}",
+        schema=recipe.schema(stage),
+        work=work,
+        bounds=stage.keep_rate,
+    )
+
+
+def describe(recipe: Recipe, stage: Stage) -> str:
+    """The stage in markdown: its operators in order, what they do, their parameters."""
+    lines = [
+        f"Stage `{stage.name}` of the recipe `{recipe.name}`. {recipe.description}".strip(),
+        "",
+    ]
+    lines += ["| operator | does | parameters |", "|---|---|---|"]
+    for operator in stage.operators:
+        does = (inspect.getdoc(type(operator)) or "").partition("\n")[0]
+        given = operator.model_dump(mode="json", exclude_defaults=True)
+        parameters = ", ".join(f"{k} = {v}" for k, v in given.items()) or "defaults"
+        lines.append(f"| `{operator.name}` | {does} | {parameters} |".replace("\n", " "))
+    lines += ["", "Rejected clips and errors stay in the table: `keep`, `rejected_by`, `error`."]
+    return "\n".join(lines)
+
+
+def manifest_asset(config: SourceConfig) -> dg.AssetsDefinition:
+    """The asset that indexes a source's annotation file and registers its shards."""
+    from dj_ops_lib.sources.manifest import write_manifest
+
+    @dg.asset(
+        key=dg.AssetKey([config.name, "manifest"]),
+        group_name=config.name,
+        kinds={"lance", "video"},
+        owners=[OWNER],
+        code_version=__version__,
+        tags=tags((config.name, "manifest")),
+    )
+    def manifest(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        """Where each shard's entries are in the official annotation file.
+
+        Materialize it first and whenever the file changes: it registers the shards as partitions.
+        """
+        written = write_manifest(warehouse.open(), config, run_id=context.run_id)
+        new = register_shards(context.instance, config.name, written.shards)
+        address = warehouse.open().address(f"{config.name}/manifest")
+        return dg.MaterializeResult(
+            metadata=metadata.of_manifest(written, config.name, address, str(config.folder), new),
+            data_version=dg.DataVersion(written.file_sha256),
+        )
+
+    return manifest

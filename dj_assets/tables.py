@@ -1,0 +1,124 @@
+"""One stage table as one asset: partitions, execution, checks, metadata.
+
+Every stage of every source and recipe passes through `table_asset`, so all of
+them behave alike: a shard is processed by the library, read back as it was
+written, checked, and described. What a stage is made from and how is
+`stages.py`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import dagster as dg
+import pyarrow as pa
+
+from dj_assets import checks, metadata
+from dj_assets.partitions import backfill_policy, shards_of
+from dj_assets.resources import Compute, Turn, WarehouseResource
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse import Warehouse
+
+OWNER = "team:data-platform"
+
+Work = Callable[[Warehouse, Compute, Turn], StageReport]
+"""Makes one shard and tells what was done."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """One stage's asset, before Dagster: what is made, from what, and how.
+
+    Attributes:
+        path: The asset key, and with `/` the name of the table.
+        upstream: Asset key of what it is made from.
+        description: Markdown for the UI.
+        code_version: Changes when the stage would write something else.
+        schema: Columns that the table promises.
+        work: Makes one shard.
+        counts_rows: Whether upstream is a stage table, so that rows can be accounted for.
+        bounds: Share of rows that should be kept.
+    """
+
+    path: tuple[str, ...]
+    upstream: tuple[str, ...]
+    description: str
+    code_version: str
+    schema: pa.Schema
+    work: Work
+    counts_rows: bool = True
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return "/".join(self.path)
+
+
+def table_asset(table: Table) -> dg.AssetsDefinition:
+    """The asset that makes `table`, shard by shard, and checks it."""
+    key = dg.AssetKey(list(table.path))
+    source = table.path[0]
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(list(table.upstream))],
+        partitions_def=shards_of(source),
+        backfill_policy=backfill_policy(),
+        group_name=source,
+        kinds={"lance", "video"},
+        owners=[OWNER],
+        description=table.description,
+        code_version=table.code_version,
+        metadata=metadata.of_definition(table.name, table.schema),
+        check_specs=checks.specs(key, source),
+        tags=tags(table.path),
+    )
+    def stage(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, compute: Compute
+    ) -> dg.MaterializeResult:
+        store = warehouse.open()
+        address = store.address(table.name)
+        verdicts = []
+        for name in context.partition_keys:
+            report = table.work(store, compute, Turn(name, context.run_id, context.log.info))
+            shard = _read_back(table, report, store)
+            verdicts.append(checks.judge(key, shard))
+            context.add_asset_metadata(
+                metadata.of_shard(report, address, shard.rows.schema), partition_key=name
+            )
+            context.log.info(_summary(report))
+        return checks.publish(context, key, verdicts)
+
+    return stage
+
+
+def _read_back(table: Table, report: StageReport, store: Warehouse) -> checks.Shard:
+    """The shard as it is in the table now, and the ids of the rows it was made from."""
+    entered: list[str] | None = None
+    if table.counts_rows:
+        upstream = "/".join(table.upstream)
+        kept = store.read_shard(upstream, report.shard, columns=["clip_id"], where="keep")
+        entered = [i for batch in kept for i in batch["clip_id"].to_pylist()]
+    batches = list(store.read_shard(table.name, report.shard, version=report.version))
+    return checks.Shard(
+        report=report,
+        rows=pa.Table.from_batches(batches, schema=store.schema(table.name, report.version)),
+        declared=table.schema,
+        entered=entered,
+        bounds=table.bounds,
+    )
+
+
+def _summary(report: StageReport) -> str:
+    rejected, errors = sum(report.rejected.values()), sum(report.errors.values())
+    return (
+        f"{report.table} shard {report.shard}: {report.rows_in} rows in, {report.kept} kept, "
+        f"{rejected} rejected, {errors} errors, {report.video_seconds / 3600:.3f} h of video, "
+        f"{report.wall_seconds:.1f} s"
+    )
+
+
+def tags(path: tuple[str, ...]) -> dict[str, str]:
+    """Tags by which the UI and selections filter: source, recipe and stage of a table."""
+    named = {"dj/source": path[0], "dj/stage": path[-1]}
+    return named if len(path) == 2 else {**named, "dj/recipe": path[1]}
