@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pydantic
 
 from dj_ops_lib.clip import Clip, Span
-from dj_ops_lib.operator import Every, Frame, Frames, Observer, Size, Splitter, parameter
+from dj_ops_lib.operator import EVERY_SMALL, Frame, Frames, Observer, Splitter, parameter
 
 DETECTOR_PARAMETERS = {
     "ContentDetector": ("weights", "luma_only", "kernel_size"),
@@ -21,10 +21,6 @@ DETECTOR_PARAMETERS = {
     "histogram": ("bins",),
 }
 """The parameters that only some detectors take, by detector."""
-
-LONG_EDGE = 256
-"""Detectors see frames scaled down to this long edge, which is PySceneDetect's own choice
-(`scene_manager.DEFAULT_MIN_WIDTH`), so scores compare with those of its command line."""
 
 
 class VideoSplitBySceneMapper(Splitter):
@@ -93,7 +89,7 @@ class VideoSplitBySceneMapper(Splitter):
 
     def needs(self) -> Frames:
         """Every frame, small."""
-        return Frames(Every(), Size(max_long=LONG_EDGE), "bgr24")
+        return EVERY_SMALL
 
     def observe(self, clip: Clip) -> Observer:
         """Run the detector over the frames as they come."""
