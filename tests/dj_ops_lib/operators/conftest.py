@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import polars as pl
 import pytest
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import Frame, Observer, Operator
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.frames import decode
+from dj_ops_lib.media.probe import probe
+from dj_ops_lib.operator import Frame, HeaderOnly, Observer, Operator
 from dj_ops_lib.recipe import make_operator
 
 
@@ -62,3 +69,83 @@ def feed() -> Callable[..., Any]:
 def kept() -> Callable[..., list[bool]]:
     """Decide: kept(filter, columns of a row, or of rows)."""
     return is_kept
+
+
+def save_video(
+    path: Path,
+    images: Iterable[np.ndarray],
+    *,
+    fps: int = 25,
+    gop: int = 12,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    sample_aspect_ratio: Fraction | None = None,
+    times_s: Sequence[float] | None = None,
+    sound: np.ndarray | None = None,
+    **options: str,
+) -> Path:
+    """Encode BGR pictures, and float stereo samples at 48 kHz if given."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.pix_fmt = pixel_format
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.gop_size = gop
+        fast = {"crf": "18", "preset": "ultrafast", "threads": "1", "sc_threshold": "0"}
+        stream.options = (fast if codec == "libx264" else {}) | options
+        voice = container.add_stream("aac", rate=48_000) if sound is not None else None
+        for index, image in enumerate(images):
+            if index == 0:
+                stream.height, stream.width = image.shape[:2]
+                if sample_aspect_ratio is not None:
+                    stream.codec_context.sample_aspect_ratio = sample_aspect_ratio
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")
+            time_s = times_s[index] if times_s is not None else index / fps
+            frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if voice is not None and sound is not None:
+            for start in range(0, sound.shape[1], 1024):
+                block = np.ascontiguousarray(sound[:, start : start + 1024], np.float32)
+                frame = av.AudioFrame.from_ndarray(block, "fltp", "stereo")
+                frame.sample_rate, frame.pts = 48_000, start
+                frame.time_base = Fraction(1, 48_000)
+                container.mux(voice.encode(frame))
+            container.mux(voice.encode(None))
+    return path
+
+
+def clip_of(path: Path, **columns: Any) -> Clip:
+    """The clip of a whole file, or of the span given as start_s and end_s."""
+    header = dataclasses.asdict(probe(str(path), Access((str(path.parent),))))
+    if "start_s" in columns:
+        header["duration_s"] = columns["end_s"] - columns["start_s"]
+        header["num_frames"] = round(header["duration_s"] * header["fps"])
+    return Clip("c", "test", "000", video_uri=str(path), **(header | columns))
+
+
+def look(operator: Operator, clip: Clip) -> Any:
+    """What the operator finds in real bytes."""
+    if isinstance(operator.needs(), HeaderOnly):
+        return operator.measure(clip)  # type: ignore[attr-defined]
+    observer = operator.observe(clip)
+    access = Access((str(Path(str(clip.video_uri)).parent),))
+    decode(clip, [(operator.needs(), observer)], access)
+    return observer.result()
+
+
+@pytest.fixture(scope="session")
+def write_video() -> Callable[..., Path]:
+    """Encode a file: write_video(path, images, ...)."""
+    return save_video
+
+
+@pytest.fixture(scope="session")
+def file_clip() -> Callable[..., Clip]:
+    """Probe a file: file_clip(path, start_s=..., end_s=..., edits=...)."""
+    return clip_of
+
+
+@pytest.fixture(scope="session")
+def watch() -> Callable[..., Any]:
+    """Decode a clip for one operator: watch(operator, clip)."""
+    return look

@@ -1,0 +1,55 @@
+"""Splitter at key frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from dj_ops_lib.clip import Clip, Span
+from dj_ops_lib.operator import Frame, Frames, KeyFrames, Observer, Size, Splitter, parameter
+
+
+class VideoSplitByKeyFrameMapper(Splitter):
+    """Cuts a clip at every key frame, the last piece reaching to its end.
+
+    Pieces begin where the encoder put key frames, so that they can be copied without encoding.
+    Only key frames are decoded; Data-Juicer decodes all. What lies before the first key frame
+    of a clip inside a file is a piece, too, where Data-Juicer drops it.
+
+    Source: Data-Juicer's operator of the same name.
+    """
+
+    keep_original_sample: bool = parameter(True, "keep the clip itself beside its pieces")
+
+    @property
+    def keeps_original(self) -> bool:
+        """As asked by `keep_original_sample`."""
+        return self.keep_original_sample
+
+    def needs(self) -> Frames:
+        """The key frames' times; their pictures do not matter, so they are tiny."""
+        return Frames(KeyFrames(), Size(exact=(16, 16)), "gray")
+
+    def observe(self, clip: Clip) -> Observer:
+        """Collect the times of key frames."""
+        return _KeyTimes(clip)
+
+
+class _KeyTimes(Observer):
+    def __init__(self, clip: Clip) -> None:
+        self._span = clip.span
+        self._bounds = [self._span.start_s]
+        # A file begins with a key frame, which may be shown a little after its beginning.
+        self._begun = self._span.start_s > 0
+        # Nearer than a frame there is none in between, and a piece without frames is none.
+        self._shortest = 0.9 / clip.fps if clip.fps else 0.0
+
+    def frame(self, frame: Frame) -> None:
+        room = frame.pts_s - self._bounds[-1] > self._shortest and frame.pts_s < self._span.end_s
+        if frame.key_frame and room and self._begun:
+            self._bounds.append(frame.pts_s)
+        self._begun = True
+
+    def result(self) -> Sequence[Span]:
+        bounds = [*self._bounds, self._span.end_s]
+        return [Span(a, b) for a, b in itertools.pairwise(bounds)]
