@@ -1,0 +1,92 @@
+"""How a stage is run on this machine; nothing here changes a result."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dj_ops_lib.media.access import Access
+
+ALL_ERRORS = "all"
+"""As an element of `retry_errors`: try every quarantined clip again, whatever its error."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the measuring of one wave is.
+
+    Attributes:
+        table: Table that is being made.
+        shard: Shard that is being made.
+        operators: Names of the operators that look at the clips now.
+        clips: Clips done in this wave.
+        total: Clips to do in this wave.
+        video_seconds: Duration of the clips done, in seconds.
+        errors: Clips that failed in this wave.
+    """
+
+    table: str
+    shard: str
+    operators: tuple[str, ...]
+    clips: int
+    total: int
+    video_seconds: float
+    errors: int
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_spool() -> Path:
+    """Folder for unfinished shards: `DJ_SPOOL`, else one in the user's cache folder."""
+    if "DJ_SPOOL" in os.environ:
+        return Path(os.environ["DJ_SPOOL"])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "dj_sora" / "spool"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Settings of a run.
+
+    Attributes:
+        access: Which files may be opened, and how large they may be.
+        workers: Processes that decode at the same time.
+        deadline_s: Wall-clock seconds that one pass over one clip may take, at least.
+        deadline_ratio: Seconds that it may take for each second of video, where that is more.
+        memory_mb: Memory that one worker may allocate on top of its libraries, in MiB.
+        attempts: Failed attempts after which a clip is skipped, until `retry_errors` names
+            its error class.
+        retry_errors: Error classes to try again although the attempts are used up; `all` for all.
+        measure_all: Measure every operator on every clip, rejected or not.
+        spool: Folder for results of unfinished shards.
+        spool_every_s: Seconds between two writes to it.
+        progress: Called in this process whenever a clip is done.
+    """
+
+    access: Access
+    workers: int = dataclasses.field(default_factory=available_cores)
+    deadline_s: float = 600.0
+    deadline_ratio: float = 20.0
+    memory_mb: int = 4096
+    attempts: int = 3
+    retry_errors: tuple[str, ...] = ()
+    measure_all: bool = False
+    spool: Path = dataclasses.field(default_factory=default_spool)
+    spool_every_s: float = 3.0
+    progress: Callable[[Progress], None] | None = None
+
+    def deadline(self, duration_s: float | None) -> float:
+        """Wall-clock seconds that one pass over a clip of `duration_s` may take."""
+        return max(self.deadline_s, self.deadline_ratio * (duration_s or 0.0))
+
+    def may_try(self, error_class: str, attempts: int) -> bool:
+        """Whether a clip that failed `attempts` times with `error_class` is tried again."""
+        asked = error_class in self.retry_errors or ALL_ERRORS in self.retry_errors
+        return attempts < self.attempts or asked

@@ -1,0 +1,236 @@
+"""Worker processes: spawned, kept alive between stages, replaced when they die or hang.
+
+Pebble runs the processes; here is how this project starts, limits, reuses and
+kills them, and what the death of one means for its clip. Not here: what a
+worker does with a clip (`measuring.py`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import queue
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import popen_spawn_posix
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, TypeVar
+
+import pebble
+
+from dj_ops_lib.engine import worker_process
+from dj_ops_lib.engine.measuring import Failure, failure_of
+from dj_ops_lib.errors import DjError
+
+T = TypeVar("T")
+_Finished = tuple[int, Future[Any]]
+
+RESTARTS = 3
+"""How often a pool that broke as a whole is started anew within one run."""
+
+pebble.CONSTS.term_timeout = 1.0
+pebble.CONSTS.sleep_unit = 0.05  # how late a deadline or a dead worker may be noticed, seconds
+
+
+class _Workers:
+    """Pools by their settings; one process keeps each of them until it ends."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pools: dict[tuple[int, int], _Pool] = {}
+
+
+_workers = _Workers()
+
+
+class _Pool:
+    """A pebble pool whose processes can be killed at once."""
+
+    def __init__(self, workers: int, memory_mb: int) -> None:
+        self._context = _Context()
+        self.processes = pebble.ProcessPool(
+            max_workers=workers,
+            initializer=worker_process.start,
+            initargs=(memory_mb,),
+            context=self._context,
+        )
+
+    def kill(self) -> None:
+        """End all workers without waiting for what they do."""
+        self.processes.stop()  # type: ignore[no-untyped-call]  # pebble's
+        for process in self._context.started:
+            if process.is_alive():
+                process.kill()
+        with contextlib.suppress(RuntimeError):
+            self.processes.join()
+        for process in self._context.started:  # started while the others were being killed
+            if process.is_alive():
+                process.kill()
+            process.join(1)
+
+
+class _Process(SpawnProcess):
+    """A spawned process that does not load the program that spawned it.
+
+    `multiprocessing` makes every child import the parent's main module, which here is Dagster or
+    a test runner: 1.5 s a worker (2026-11-22).
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802  multiprocessing's name
+        with _spawning:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            try:
+                return popen_spawn_posix.Popen(process_obj)
+            finally:
+                sys.modules["__main__"] = main
+
+
+_spawning = threading.Lock()
+
+
+class _Context(SpawnContext):
+    """Remembers the processes that it started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[_Process] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> _Process:  # type: ignore[override]  # noqa: N802
+        self.started = [p for p in self.started if p.pid is None or p.is_alive()]
+        process = _Process(*args, **kwargs)
+        self.started.append(process)
+        return process
+
+
+def run_in_workers(
+    function: Callable[..., T],
+    calls: Sequence[tuple[Any, ...]],
+    *,
+    workers: int,
+    memory_mb: int,
+    deadlines: Sequence[float],
+) -> Generator[tuple[int, T | Failure], None, None]:
+    """Call a function in worker processes, as often as there are arguments.
+
+    Leaving the loop by an exception, Ctrl-C included, kills the workers.
+
+    Args:
+        function: Importable by name; what it raises becomes a `Failure`.
+        calls: Arguments of each call, in the order in which they are begun.
+        workers: Number of processes.
+        memory_mb: Memory that each may allocate, in MiB.
+        deadlines: Wall-clock seconds that each call may take.
+
+    Yields:
+        (position in `calls`, result), as they finish. A worker that crashes, is killed or does
+        not finish in time gives a `Failure` and is replaced.
+    """
+    waiting = set(range(len(calls)))
+    for _ in range(RESTARTS + 1):
+        pool = _pool(workers, memory_mb)
+        try:
+            for position, result in _collect(pool, function, calls, deadlines, sorted(waiting)):
+                waiting.discard(position)
+                yield position, result
+        except BrokenProcessPool:
+            _discard(pool)
+            continue
+        except BaseException:
+            _discard(pool)
+            raise
+        return
+    raise DjError(
+        f"the worker processes ended {RESTARTS + 1} times without a clip to blame; see `dj doctor` "
+        "for this machine's memory and limits"
+    )
+
+
+def _collect(
+    pool: _Pool,
+    function: Callable[..., T],
+    calls: Sequence[tuple[Any, ...]],
+    deadlines: Sequence[float],
+    positions: Sequence[int],
+) -> Iterator[tuple[int, T | Failure]]:
+    done: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
+    for position in positions:
+        try:
+            future = pool.processes.schedule(
+                function, args=calls[position], timeout=deadlines[position]
+            )
+        except RuntimeError as error:  # pebble's word for a pool that has broken
+            raise BrokenProcessPool(str(error)) from None
+        future.add_done_callback(functools.partial(_report, done, position))
+    for _ in positions:
+        position, finished = _next(done)
+        yield position, _result(finished, deadlines[position])
+
+
+def _report(done: queue.SimpleQueue[_Finished], position: int, future: Future[Any]) -> None:
+    done.put((position, future))
+
+
+def _next(done: queue.SimpleQueue[T]) -> T:
+    """The next element; wakes up now and then, so that signals are handled."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return done.get(timeout=0.5)
+
+
+def _result(future: Future[T], deadline: float) -> T | Failure:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise
+    except TimeoutError as error:
+        if error.args[:1] == ("Task timeout",):  # pebble's, not one that the function raised
+            return Failure("timeout", f"not finished after {deadline:g} s; the worker was stopped")
+        return failure_of(error, "decode_error")
+    except pebble.ProcessExpired as error:
+        return _death(error.exitcode)
+    except Exception as error:  # raised by the function for this call only
+        return failure_of(error, "decode_error")
+
+
+def _death(exitcode: int) -> Failure:
+    """What the end of a worker says about its clip."""
+    if exitcode == -signal.SIGKILL:
+        return Failure(
+            "out_of_memory", "the worker was killed by the system, most likely for memory"
+        )
+    cause = signal.Signals(-exitcode).name if exitcode < 0 else f"exit status {exitcode}"
+    return Failure("decoder_crash", f"the worker process crashed: {cause}")
+
+
+def _pool(workers: int, memory_mb: int) -> _Pool:
+    with _workers.lock:
+        key = (workers, memory_mb)
+        pool = _workers.pools.get(key)
+        if pool is None or not pool.processes.active:
+            if pool is not None:
+                pool.kill()
+            pool = _workers.pools[key] = _Pool(workers, memory_mb)
+        return pool
+
+
+def _discard(pool: _Pool) -> None:
+    with _workers.lock:
+        _workers.pools = {k: p for k, p in _workers.pools.items() if p is not pool}
+    pool.kill()
+
+
+@atexit.register
+def stop_workers() -> None:
+    """End all worker processes of this process; they are started again when needed."""
+    with _workers.lock:
+        pools, _workers.pools = list(_workers.pools.values()), {}
+    for pool in pools:
+        pool.kill()

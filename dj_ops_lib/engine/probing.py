@@ -1,0 +1,289 @@
+"""The `media` stage: finds each clip's file, reads its header, names its content.
+
+Probing is touching a stranger, so it happens in the worker processes, once for
+each file however many clips it holds. A file that has not changed since it was
+probed (size and modification time, or etag) is not opened again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
+from dj_ops_lib.engine import summary
+from dj_ops_lib.engine.barriers import frames_in
+from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.measuring import Measurement, Outcome, Task, failure_of
+from dj_ops_lib.engine.memo import FAILED, RESULT, Memo
+from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.engine.spool import Spool, spool_folder
+from dj_ops_lib.engine.tables import read_frame, to_batches
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.operator import Annotator, Column
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+
+MEDIA = "media"
+AVAILABILITY = frozenset({"missing", "corrupt", "unsupported", "too_large"})
+"""Error classes that are a file's `availability` too; others (a crash) make it `corrupt`."""
+
+_FILE_COLUMNS = [
+    "media_id",
+    "media_bytes",
+    "width",
+    "height",
+    "fps",
+    "container",
+    "video_codec",
+    "pixel_format",
+    "rotation",
+    "sample_aspect_ratio",
+    "bit_rate",
+    "has_audio",
+    "audio_codec",
+    "sample_rate",
+    "audio_channels",
+]
+_PLOTTED = tuple(
+    Column(n, CLIP_SCHEMA.field(n).type, n, unit, plot=True)
+    for n, unit in (("duration_s", "s"), ("width", "px"), ("height", "px"), ("fps", "1/s"))
+)
+
+
+class Probe(Annotator):
+    """The media stage as an operator, so that its results are kept and found like any other's.
+
+    `result` holds the file's duration and number of frames; the row's are the clip's.
+    """
+
+    name: ClassVar[str] = MEDIA
+    columns: ClassVar[tuple[Column, ...]] = tuple(
+        Column(n, CLIP_SCHEMA.field(n).type, n) for n in _FILE_COLUMNS
+    )
+    identity: str = "sha256"
+
+
+def probe_task(task: Task, access: Access) -> Outcome:
+    """Identify and probe one file; runs in a worker process."""
+    from dj_ops_lib.media.fetch import identify
+    from dj_ops_lib.media.probe import probe
+
+    started = time.process_time()
+    uri = task.clip.video_uri or ""
+    try:
+        header = dataclasses.asdict(probe(uri, access))
+        media_id, size = identify(uri, access)
+    except Exception as error:  # a stranger's file may raise anything; it costs this file only
+        outcome = Outcome.failed(task, failure_of(error, "corrupt"))
+        return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
+    found = header | {"media_id": media_id, "media_bytes": size}
+    columns = {name: found[name] for name in _FILE_COLUMNS}
+    result = json.dumps([header["duration_s"], header["num_frames"]])
+    return Outcome({MEDIA: Measurement(columns, result)}, time.process_time() - started)
+
+
+def probe_shard(
+    warehouse: Warehouse,
+    *,
+    source: str,
+    shard: str,
+    options: EngineOptions,
+    locate: Callable[[str], str | None],
+    run_id: str = "",
+    code_version: str = "",
+) -> StageReport:
+    """Make the shard of `<source>/media` from that of `<source>/raw`.
+
+    Args:
+        warehouse: Where the tables are.
+        source: Name of the source.
+        shard: Name of the shard.
+        options: Settings of the run.
+        locate: From the dataset's id of a video to its path or URI, None where there is no file.
+        run_id: For the commit's provenance.
+        code_version: For the commit's provenance.
+
+    Raises:
+        WarehouseError: The raw table is not there, or the output could not be written.
+    """
+    started, cpu_started = time.monotonic(), time.process_time()
+    raw, table = f"{source}/raw", f"{source}/media"
+    raw_version = warehouse.version(raw)
+    rows = read_frame(warehouse, raw, shard, where="keep = true", version=raw_version)
+    operator = Probe(identity=options.access.identity)
+    memo = Memo()
+    if warehouse.exists(table):
+        columns = [*_FILE_COLUMNS, "measured", "error"]
+        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
+    spool = Spool(
+        spool_folder(options.spool, warehouse.uri, table, shard, operator.fingerprint()),
+        options.spool_every_s,
+    )
+    spool.load(memo, (operator,))
+    passes = Passes(options, spool, table, shard, function=probe_task)
+    files = _Files(operator, options, memo)
+    ids = rows["source_id"].to_list()
+    for source_id in dict.fromkeys(ids):
+        files.find(source_id, locate(source_id) if source_id is not None else None)
+    measured = files.probe(passes)
+    made = [_row(r, files.of[r["source_id"]]) for r in rows.to_dicts()]
+    frame = pl.DataFrame(pa.Table.from_pylist(made, CLIP_SCHEMA))
+    provenance = Provenance(
+        run_id=run_id,
+        source=source,
+        stage=MEDIA,
+        shard=shard,
+        measuring_fingerprint=operator.fingerprint(),
+        input_table=raw,
+        input_version=raw_version,
+        code_version=code_version,
+        rows_in=len(rows),
+        operators=(OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version),),
+    )
+    version = warehouse.replace_shard(
+        table, shard, to_batches(frame, CLIP_SCHEMA), schema=CLIP_SCHEMA, provenance=provenance
+    )
+    spool.remove()
+    kept = frame.filter("keep")
+    failed = len(frame) - len(kept)
+    touched = sum(source_id in measured for source_id in ids)
+    return StageReport(
+        table=table,
+        shard=shard,
+        version=version,
+        rows_in=len(rows),
+        rows_out=len(frame),
+        kept=len(kept),
+        errors=summary.error_counts(frame),
+        video_seconds=float(kept["duration_s"].sum()),
+        wall_seconds=time.monotonic() - started,
+        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
+        measured=touched,
+        reused=len(rows) - touched,
+        funnel=summary.funnel([Tally(MEDIA, len(rows), 0, failed, len(kept))]),
+        histograms=summary.histograms(kept, _PLOTTED, ()),
+    )
+
+
+@dataclasses.dataclass(slots=True)
+class _File:
+    """What is known about one file: its facts, or its error."""
+
+    uri: str | None = None
+    fingerprint: str | None = None
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+
+class _Files:
+    """The files of a shard, by the dataset's id of the video."""
+
+    def __init__(self, operator: Probe, options: EngineOptions, memo: Memo) -> None:
+        self.of: dict[str | None, _File] = {}
+        self._operator = operator
+        self._options = options
+        self._memo = memo
+
+    def find(self, source_id: str | None, uri: str | None) -> None:
+        """Note where a file is and which state it is in; opens nothing."""
+        file = self.of[source_id] = _File(uri)
+        try:
+            if uri is None:
+                raise MediaError(f"no file for '{source_id}' under the media root", "missing")
+            file.fingerprint = self._operator.fingerprint(_state(uri, self._options.access))
+        except MediaError as error:
+            file.error = _error(error.error_class, str(error), 1)
+
+    def probe(self, passes: Passes) -> set[str | None]:
+        """Probe what is not known yet.
+
+        Returns:
+            The ids of the files that were probed now.
+        """
+        waiting = {k: f for k, f in self.of.items() if f.fingerprint is not None}
+        prints = pl.Series([f.fingerprint for f in waiting.values()], dtype=pl.String)
+        known = self._memo.lookup(self._operator, prints).to_dicts()
+        failures = self._memo.failures(prints)
+        tasks: list[Task] = []
+        ids: list[str | None] = []
+        for position, (source_id, file) in enumerate(waiting.items()):
+            failure = failures.get(position)
+            if known[position]["_found"]:
+                file.facts = known[position]
+            elif failure is not None and (
+                failure.of_this_run
+                or not self._options.may_try(failure.error["class"], failure.error["attempts"])
+            ):
+                file.error = failure.error
+            else:
+                clip = Clip(clip_id="", source="", shard="", video_uri=file.uri)
+                tried = failure.error["attempts"] if failure is not None else 0
+                operators = ((MEDIA, self._operator),)
+                tasks.append(Task(clip, operators, (file.fingerprint or "",), tried))
+                ids.append(source_id)
+        for position, outcome in passes(tasks):
+            measurement = outcome.measurements[MEDIA]
+            file = self.of[ids[position]]
+            if measurement.failure is None:
+                file.facts = {**measurement.columns, RESULT: measurement.result}
+            else:
+                found = measurement.failure
+                attempts = tasks[position].attempts + 1
+                file.error = _error(found.error_class, found.message, attempts)
+        return set(ids)
+
+
+def _state(uri: str, access: Access) -> str:
+    """Changes when the file does, as far as its directory or object store tells."""
+    from dj_ops_lib.media.fetch import identify, resolve
+
+    path = resolve(uri, access)
+    if "://" in path:
+        return digest(path, identify(path, dataclasses.replace(access, identity="etag")))
+    status = Path(path).stat()
+    return digest(path, status.st_size, status.st_mtime_ns)
+
+
+def _error(error_class: str, message: str, attempts: int) -> dict[str, Any]:
+    return {"operator": MEDIA, "class": error_class, "message": message, "attempts": attempts}
+
+
+def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
+    """The row of the media table for a row of the raw table."""
+    row = row | {"video_uri": file.uri, "rejected_by": None, "error": file.error}
+    if file.fingerprint is not None:
+        result = file.facts.get(RESULT) if file.facts else FAILED
+        entry = {"operator": MEDIA, "fingerprint": file.fingerprint, "result": result}
+        row["measured"] = [entry]
+    if file.error is not None:
+        word = file.error["class"]
+        row |= {"availability": word if word in AVAILABILITY else "corrupt", "keep": False}
+        return row
+    duration, frames = json.loads(file.facts[RESULT])
+    row |= {name: file.facts[name] for name in _FILE_COLUMNS} | {"availability": "ok"}
+    if row["start_s"] is None and row["end_s"] is None:
+        row |= {"duration_s": duration, "num_frames": frames}
+    else:
+        start = max(0.0, row["start_s"] or 0.0)
+        end = duration if row["end_s"] is None else min(row["end_s"], duration)
+        if end <= start:
+            message = (
+                f"{file.uri}: the clip's {row['start_s']} s to {row['end_s']} s hold nothing of "
+                f"the file's 0 s to {duration:g} s"
+            )
+            return row | {"keep": False, "error": _error("span_out_of_range", message, 1)}
+        row["start_s"] = None if row["start_s"] is None else start
+        row["end_s"] = None if row["end_s"] is None else end
+        row |= {"duration_s": end - start, "num_frames": frames_in(end - start, row["fps"])}
+    row["signature"] = signature(row["media_id"], row["start_s"], row["end_s"], ())
+    return row

@@ -1,0 +1,199 @@
+"""One stage over one shard: reads its input, runs it, commits its rows, reports.
+
+The entry points of the engine. Everything that a re-run must find again is in
+the table; what a killed run had finished is in the spool.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.engine import summary
+from dj_ops_lib.engine.deduplication import deduplicate, other_shards
+from dj_ops_lib.engine.memo import Memo
+from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.engine.probing import probe_shard
+from dj_ops_lib.engine.runner import StageRun, run_operators
+from dj_ops_lib.engine.spool import Spool, spool_folder
+from dj_ops_lib.engine.tables import read_frame, to_batches
+from dj_ops_lib.errors import ConflictError, RecipeError
+from dj_ops_lib.operator import Deduplicator, Operator
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.registry import nearest
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+
+__all__ = ["probe_shard", "process_shard"]
+
+CONFLICT_RETRIES = 20
+"""How often duplicates are decided again because another shard was written meanwhile."""
+
+
+def process_shard(
+    warehouse: Warehouse,
+    recipe: Recipe,
+    stage: str,
+    *,
+    source: str,
+    shard: str,
+    options: EngineOptions,
+    run_id: str = "",
+    code_version: str = "",
+) -> StageReport:
+    """Run one stage of a recipe over one shard and replace the shard in the stage's table.
+
+    Args:
+        warehouse: Where the tables are.
+        recipe: The recipe.
+        stage: Name of the stage.
+        source: Name of the source; its tables are `<source>/...`.
+        shard: Name of the shard.
+        options: Settings of the run; none of them changes a result.
+        run_id: For the commit's provenance.
+        code_version: For the commit's provenance.
+
+    Raises:
+        RecipeError: The recipe has no such stage.
+        WarehouseError: The input table is not there, or the output could not be written.
+    """
+    started, cpu_started = time.monotonic(), time.process_time()
+    chosen = _stage(recipe, stage)
+    input_name = recipe.input_of(chosen)
+    folder = source if input_name == "media" else f"{source}/{recipe.name}"
+    input_table, table = f"{folder}/{input_name}", f"{source}/{recipe.name}/{stage}"
+    input_version = warehouse.version(input_table)
+    rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
+
+    spool = Spool(
+        spool_folder(options.spool, warehouse.uri, table, shard, chosen.measuring_fingerprint),
+        options.spool_every_s,
+    )
+    memo = _memo(warehouse, chosen.operators, rows, table, shard)
+    spool.load(memo, chosen.operators)
+    passes = Passes(options, spool, table, shard)
+    run = run_operators(rows, chosen.operators, memo=memo, measure=passes, options=options)
+
+    schema = recipe.schema(chosen)
+    provenance = Provenance(
+        run_id=run_id,
+        source=source,
+        stage=stage,
+        shard=shard,
+        recipe=recipe.name,
+        recipe_hash=chosen.recipe_hash,
+        measuring_fingerprint=chosen.measuring_fingerprint,
+        input_table=input_table,
+        input_version=input_version,
+        code_version=code_version,
+        rows_in=len(rows),
+        operators=tuple(
+            OperatorUse(o.name, o.model_dump(mode="json"), o.version) for o in chosen.operators
+        ),
+    )
+    version, result, run = _commit(warehouse, table, chosen, run, schema=schema, by=provenance)
+    spool.remove()
+    kept = result.filter("keep")
+    return StageReport(
+        table=table,
+        shard=shard,
+        version=version,
+        rows_in=len(rows),
+        rows_out=len(result),
+        kept=len(kept),
+        rejected=summary.counts(result, "rejected_by"),
+        errors=summary.error_counts(result),
+        split=run.split,
+        video_seconds=float(kept["duration_s"].sum()),
+        wall_seconds=time.monotonic() - started,
+        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
+        measured=len(run.touched),
+        reused=len(rows) - len(run.touched),
+        funnel=summary.funnel(run.tallies),
+        histograms=summary.histograms(result, chosen.columns, chosen.operators),
+    )
+
+
+def _stage(recipe: Recipe, name: str) -> Stage:
+    for stage in recipe.stages:
+        if stage.name == name:
+            return stage
+    names = [s.name for s in recipe.stages]
+    raise RecipeError(f"recipe '{recipe.name}' has no stage '{name}'{nearest(name, names)}")
+
+
+def _memo(
+    warehouse: Warehouse,
+    operators: Sequence[Operator],
+    rows: pl.DataFrame,
+    table: str,
+    shard: str,
+) -> Memo:
+    """What this stage's table, the same stage of other recipes, and the input have measured."""
+    memo = Memo()
+    names = warehouse.tables()
+    source, _, stage = table.split("/")
+    siblings = [
+        t for t in names if t.startswith(f"{source}/") and t.endswith(f"/{stage}") and t != table
+    ]
+    wanted = {"measured", "error", *(c.name for o in operators for c in o.columns)}
+    for name in [t for t in (table, *siblings) if t in names]:
+        types = {f.name: f.type for f in warehouse.schema(name)}
+        usable = tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
+        columns = sorted(wanted & types.keys())
+        memo.add_rows(read_frame(warehouse, name, shard, columns=columns), usable)
+    memo.add_rows(rows, tuple(operators))
+    return memo
+
+
+def _commit(
+    warehouse: Warehouse,
+    table: str,
+    stage: Stage,
+    run: StageRun,
+    *,
+    schema: pa.Schema,
+    by: Provenance,
+) -> tuple[int, pl.DataFrame, StageRun]:
+    """Write the shard; a stage that deduplicates decides against the version that it replaces."""
+    if not stage.deduplicates:
+        batches = to_batches(run.rows, schema)
+        version = warehouse.replace_shard(table, by.shard, batches, schema=schema, provenance=by)
+        return version, run.rows, run
+    operator = stage.operators[-1]
+    if not isinstance(operator, Deduplicator):
+        raise RecipeError(f"stage '{stage.name}': a deduplicator must be its last operator")
+    for pause in _pauses():
+        time.sleep(pause)
+        seen = warehouse.version(table)
+        index = other_shards(warehouse, table, by.shard, operator, seen)
+        result, tally = deduplicate(run.rows, operator, index)
+        try:
+            version = warehouse.replace_shard(
+                table,
+                by.shard,
+                to_batches(result, schema),
+                schema=schema,
+                provenance=by,
+                expected_version=seen,
+            )
+        except ConflictError:
+            continue
+        found = [tally(t) if t.operator == operator.name else t for t in run.tallies]
+        return version, result, StageRun(run.rows, tuple(found), run.touched, run.split)
+    raise ConflictError(
+        f"table '{table}': other shards were committed {CONFLICT_RETRIES} times while duplicates "
+        f"of shard '{by.shard}' were looked for; run fewer shards of it at a time"
+    )
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds to wait before each try: none, then longer and random, so that writers spread."""
+    yield 0.0
+    for attempt in range(CONFLICT_RETRIES - 1):
+        yield random.uniform(0, min(5.0, 0.1 * 2**attempt))  # noqa: S311  not for secrets
