@@ -22,6 +22,19 @@ from dj_ops_lib.settings import data_root, warehouse_uri
 
 GIB = 2**30
 RENDER_CODECS = ("libx264", "aac")
+EXTRAS = {
+    "models": "operators with transformer models",
+    "ocr": "finding burnt-in text",
+    "faces": "finding faces",
+    "postgres": "Dagster's storage on Postgres",
+    "k8s": "runs as Kubernetes jobs",
+    "ray": "stages on a Ray cluster",
+    "slurm": "stages on a Slurm cluster",
+    "dlc": "stages on Alibaba Cloud PAI-DLC",
+    "s3": "videos on s3://",
+    "dev": "make check and make test",
+}
+"""What cannot be done without each extra."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
