@@ -7,11 +7,11 @@ they come with the first call that touches a table.
 * `provenance.py` what every commit says about itself
 * `schemas.py`    which schema change is an evolution and which is refused
 * `commit.py`     the protocol by which every change of rows is committed
-* `write.py`      replacing one shard, or a whole table
+* `write.py`      replacing one shard, or a whole table; `staging.py` its new fragments
 * `read.py`       shards, scans, Polars, DuckDB, LanceDB
 * `history.py`    the commits of a table, also after their versions are gone
 * `explain.py`    from a clip back to the annotation line it came from
-* `versions.py`   tags and restoring; `diff.py` what changed between two versions
+* `versions.py`   tags; `diff.py` what changed between two versions
 * `maintenance.py` compaction, indices, cleanup, orphans; `verify.py` the check before cleanup
 * `tombstones.py` what must never come back; `takedown.py` removing it everywhere
 """

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import lance
 from lance.commit import CommitConflictError
@@ -46,18 +46,41 @@ class Change:
     added: Sequence[FragmentMetadata] = ()
 
 
-def attempts(store: Store, table: str) -> Iterator[lance.LanceDataset]:
-    """The latest version of the table, again and again until the caller has committed.
+def settle(
+    store: Store,
+    table: str,
+    attempt: Callable[[lance.LanceDataset], lance.LanceDataset | None],
+) -> lance.LanceDataset:
+    """Try to commit on top of the latest version until it succeeds.
 
     Waits a random, growing time between attempts, at most a second.
+
+    Args:
+        store: The warehouse.
+        table: Name of the table.
+        attempt: Prepares a commit at the version given and makes it, or returns None because
+            another was first.
+
+    Returns:
+        The committed version.
 
     Raises:
         ConflictError: A thousand attempts were lost.
     """
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(random.uniform(0, min(1.0, 0.005 * 2**attempt)))  # noqa: S311 (jitter)
-        yield store.open(table)
+    for number in range(_ATTEMPTS):
+        if number:
+            time.sleep(random.uniform(0, min(1.0, 0.005 * 2**number)))  # noqa: S311 (jitter)
+        latest = store.open(table)
+        try:
+            done = attempt(latest)
+        except (OSError, ValueError):
+            # A version whose files were cleaned up while it was read cannot be built upon; the
+            # next attempt reads a newer one. A lasting fault is not followed by a newer version.
+            if store.open(table).version == latest.version:
+                raise
+            continue
+        if done is not None:
+            return done
     raise ConflictError(
         f"table '{table}': other writers were first in {_ATTEMPTS} attempts; run fewer writers"
     )

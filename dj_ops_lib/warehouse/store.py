@@ -22,6 +22,7 @@ from dj_ops_lib.errors import WarehouseError
 INTERNAL = "_warehouse"
 """Folder of the warehouse's own tables: archived history and tombstones."""
 
+_OPENINGS = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
 
@@ -75,15 +76,23 @@ class Store:
             WarehouseError: The table exists but not in that version.
         """
         address = self.address(table)
-        try:
-            return lance.dataset(
-                address, version=version, storage_options=self.storage_options, session=_session()
-            )
-        except ValueError as e:
-            if "was not found" not in str(e):
+        for attempt in range(_OPENINGS):
+            try:
+                return lance.dataset(
+                    address,
+                    version=version,
+                    storage_options=self.storage_options,
+                    session=_session(),
+                )
+            except ValueError as e:
+                if "not found" not in str(e).lower():
+                    raise self._unreadable(table, version, e) from None
+                # The latest version can be replaced and cleaned up between being looked up and
+                # being read; then its manifest is missing, and another one is there.
+                if version is not None or ".manifest" not in str(e) or attempt == _OPENINGS - 1:
+                    break
+            except OSError as e:
                 raise self._unreadable(table, version, e) from None
-        except OSError as e:
-            raise self._unreadable(table, version, e) from None
         if version is not None and self.find(table) is not None:
             raise WarehouseError(f"table '{table}' has no version or tag {version!r}")
         return None

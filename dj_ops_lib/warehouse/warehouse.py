@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     import lance
     import lancedb
 
+    from dj_ops_lib.warehouse.diff import Diff
+    from dj_ops_lib.warehouse.explain import Explanation
+    from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
     from dj_ops_lib.warehouse.store import Store
+    from dj_ops_lib.warehouse.takedown import Takedown
+    from dj_ops_lib.warehouse.tombstones import Tombstone
+    from dj_ops_lib.warehouse.versions import Tag
 
 
 class Warehouse:
@@ -219,3 +225,93 @@ class Warehouse:
         from dj_ops_lib.warehouse import history
 
         return history.commits(self._store, table, self._store.open(table))
+
+    def explain(self, table: str, clip_id: str) -> Explanation:
+        """Walk a clip back through its parents and tables to its annotation line.
+
+        Raises:
+            WarehouseError: The table has no such clip.
+        """
+        from dj_ops_lib.warehouse import explain
+
+        return explain.explain(self._store, table, clip_id)
+
+    # --- versions ----------------------------------------------------------------------------
+
+    def tag(self, table: str, name: str, version: int | str | None = None) -> Tag:
+        """Name a version, the latest by default; tagged versions survive cleanup."""
+        from dj_ops_lib.warehouse import versions
+
+        return versions.tag(self._store, table, name, version)
+
+    def untag(self, table: str, name: str) -> None:
+        """Delete a tag; the version goes with the next cleanup if it is old."""
+        from dj_ops_lib.warehouse import versions
+
+        versions.untag(self._store, table, name)
+
+    def tags(self, table: str) -> list[Tag]:
+        """The tags of a table, sorted by name."""
+        from dj_ops_lib.warehouse import versions
+
+        return versions.tags(self._store, table)
+
+    def restore(self, table: str, version: int | str) -> int:
+        """Make the rows and columns of an old version current, without what was taken down.
+
+        Its rows are written again in one commit; the versions in between stay.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConflictError: Another writer changed rows after this call began.
+        """
+        from dj_ops_lib.warehouse import write
+
+        return write.restore(self._store, table, version)
+
+    def diff(self, table: str, before: int | str, after: int | str | None = None) -> Diff:
+        """What changed from one version to another: clips, and how every statistic moved."""
+        from dj_ops_lib.warehouse import diff
+
+        return diff.diff(self._store, table, before, after)
+
+    # --- upkeep ------------------------------------------------------------------------------
+
+    def maintain(self, table: str, policy: Policy | None = None) -> Maintenance:
+        """Compact, refresh indices, archive history, clean up, as far as the policy asks.
+
+        Safe beside running writers: what loses against them is left for next time.
+
+        Raises:
+            WarehouseError: A compaction did not hold the same rows as before; nothing was
+                cleaned up.
+        """
+        from dj_ops_lib.warehouse import maintenance
+
+        return maintenance.maintain(self._store, table, policy)
+
+    def takedown(
+        self,
+        stones: Iterable[Tombstone],
+        *,
+        reason: str = "",
+        rendered: Sequence[str] = (),
+        purge_versions: bool = False,
+    ) -> Takedown:
+        """Remove every clip that descends from what is named, in every table, for good.
+
+        Args:
+            stones: What to take down: source ids, content identities, clips.
+            reason: Kept beside the tombstones.
+            rendered: Folders of rendered files, local or `s3://`, named `<signature>.<suffix>`.
+            purge_versions: Also delete the tags that still hold such clips, remove all untagged old
+                versions whatever their age, and make deletions physical. Readers of old versions
+                fail; run it when nothing else runs.
+        """
+        from dj_ops_lib.warehouse import takedown
+
+        return takedown.takedown(
+            self._store, stones, reason=reason, rendered=rendered, purge_versions=purge_versions
+        )

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 from lance.commit import CommitConflictError
-from lance.file import LanceFileReader
-from lance.fragment import FragmentMetadata, write_fragments
+from lance.fragment import FragmentMetadata
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
-from dj_ops_lib.warehouse.commit import Change, attempts, fragment, publish, refuse_rivals, swap
+from dj_ops_lib.warehouse.commit import Change, fragment, publish, refuse_rivals, settle, swap
 from dj_ops_lib.warehouse.history import TABLE_ID
 from dj_ops_lib.warehouse.provenance import Provenance, encode
-from dj_ops_lib.warehouse.schemas import additions, conform
+from dj_ops_lib.warehouse.schemas import additions
+from dj_ops_lib.warehouse.staging import Staged
 from dj_ops_lib.warehouse.store import Store
-from dj_ops_lib.warehouse.tombstones import Tombstones
 
 
 def replace_shard(
@@ -46,20 +45,18 @@ def replace_shard(
     if found is not None:
         refuse_rivals(store, table, found, base, shard=rival_shard)
     dataset = _evolved(store, table, found or _created(store, table, schema), schema)
-    gone = tombstones.load(store)
-    written = _Written(store, table, shard, schema)
-    written.write(batches, dataset, gone)
-    for latest in attempts(store, table):
+    written = Staged(store, table, shard, schema)
+    written.write(batches, dataset, tombstones.load(store))
+
+    def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         refuse_rivals(store, table, latest, base, shard=rival_shard)
-        gone = written.withhold(tombstones.load(store, gone), latest)
+        written.withhold(tombstones.load(store), latest)
         removed, updated = occupied(latest, f"shard = {literal(shard)}")
         record = dataclasses.replace(provenance, shard=shard, rows_out=written.rows)
-        done = publish(
-            latest, Change(removed, updated, written.fragments), encode("replace", record)
-        )
-        if done is not None:
-            return int(done.version)
-    raise AssertionError("attempts ends by returning or raising")
+        change = Change(removed, updated, written.fragments)
+        return publish(latest, change, encode("replace", record))
+
+    return int(settle(store, table, attempt).version)
 
 
 def overwrite(
@@ -75,18 +72,36 @@ def overwrite(
     started = found.version if found is not None else 0
     dataset = found or _created(store, table, schema)
     target = schema.with_metadata(dataset.schema.metadata)
-    gone = tombstones.load(store)
-    written = _Written(store, table, None, schema, target)
-    written.write(batches, dataset, gone)
-    for latest in attempts(store, table):
+    written = Staged(store, table, None, target, replacing=True)
+    written.write(batches, dataset, tombstones.load(store))
+
+    def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         refuse_rivals(store, table, latest, started, shard=None)
-        gone = written.withhold(tombstones.load(store, gone), latest)
+        written.withhold(tombstones.load(store), latest)
         record = dataclasses.replace(provenance, rows_out=written.rows)
         operation = lance.LanceOperation.Overwrite(target, written.fragments)
-        done = swap(latest, operation, encode("overwrite", record))
-        if done is not None:
-            return int(done.version)
-    raise AssertionError("attempts ends by returning or raising")
+        return swap(latest, operation, encode("overwrite", record))
+
+    return int(settle(store, table, attempt).version)
+
+
+def restore(store: Store, table: str, version: int | str) -> int:
+    """See `Warehouse.restore`."""
+    old = store.open(table, version)
+    started = store.open(table).version
+    schema = old.schema
+    written = Staged(store, table, None, schema, replacing=True)
+    written.write(old.scanner().to_batches(), old, tombstones.load(store))
+
+    def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
+        refuse_rivals(store, table, latest, started, shard=None)
+        written.withhold(tombstones.load(store), latest)
+        operation = lance.LanceOperation.Overwrite(schema, written.fragments)
+        # Lance's own Restore is not strict: it undoes a commit that was made a moment before
+        # without a word (seen 2026-11-22, pylance 14.0.2), and it knows no tombstones.
+        return swap(latest, operation, encode("restore", version=int(old.version)))
+
+    return int(settle(store, table, attempt).version)
 
 
 def occupied(dataset: lance.LanceDataset, where: str) -> tuple[list[int], list[FragmentMetadata]]:
@@ -118,80 +133,6 @@ def occupied(dataset: lance.LanceDataset, where: str) -> tuple[list[int], list[F
 def literal(text: str) -> str:
     """A string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-class _Written:
-    """Fragments on their way into a table."""
-
-    def __init__(
-        self,
-        store: Store,
-        table: str,
-        shard: str | None,
-        declared: pa.Schema,
-        target: pa.Schema | None = None,
-    ) -> None:
-        self.fragments: list[FragmentMetadata] = []
-        self.rows = 0
-        self._store = store
-        self._table = table
-        self._shard = shard
-        self._declared = declared
-        self._replacing = target
-        self._gone = Tombstones()
-        self._written_schema = declared
-
-    def write(
-        self, batches: Iterable[pa.RecordBatch], dataset: lance.LanceDataset, gone: Tombstones
-    ) -> None:
-        target = self._written_schema = self._replacing or dataset.schema
-        conforming = (conform(batch, self._declared, target) for batch in self._checked(batches))
-        self._gone = gone
-        self._stream(conforming, target, dataset)
-
-    def withhold(self, gone: Tombstones, dataset: lance.LanceDataset) -> Tombstones:
-        """Write the fragments again without the rows that were taken down in the meantime."""
-        if gone.version != self._gone.version:
-            self._gone = gone
-            if self.fragments:
-                self._stream(self._read_back(dataset), self._written_schema, dataset)
-        return gone
-
-    def _stream(
-        self, batches: Iterable[pa.RecordBatch], target: pa.Schema, dataset: lance.LanceDataset
-    ) -> None:
-        self.rows = 0
-        kept = (self._counted(self._gone.keep(batch)) for batch in batches)
-        self.fragments = write_fragments(
-            pa.RecordBatchReader.from_batches(target, kept),
-            dataset if self._replacing is None else dataset.uri,
-            schema=target,
-            mode="append" if self._replacing is None else "overwrite",
-            storage_options=self._store.storage_options,
-        )
-
-    def _read_back(self, dataset: lance.LanceDataset) -> Iterator[pa.RecordBatch]:
-        for written in self.fragments:
-            for file in written.files:
-                reader = LanceFileReader(
-                    f"{dataset.uri}/data/{file.path}", storage_options=self._store.storage_options
-                )
-                yield from reader.read_all().to_batches()
-
-    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        self.rows += batch.num_rows
-        return batch
-
-    def _checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            if self._shard is not None and batch.num_rows:
-                others = pc.unique(batch.column("shard")).to_pylist()
-                if others != [self._shard]:
-                    raise WarehouseError(
-                        f"rows of shard {others[0]!r} were given for shard '{self._shard}' of "
-                        f"table '{self._table}'; the column `shard` must name the shard"
-                    )
-            yield batch
 
 
 def _check_declared(table: str, shard: str, schema: pa.Schema) -> None:
@@ -229,15 +170,11 @@ def _evolved(
     """The table with every column of the stage; shards that lack one hold null there."""
     if not additions(table, dataset.schema, schema):
         return dataset
-    for latest in attempts(store, table):
+
+    def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         new = additions(table, latest.schema, schema)
-        if not new:
-            return latest
-        try:
+        if new:
             latest.add_columns(new)
-        except (CommitConflictError, OSError, ValueError):
-            # Another process added the same column, or committed rows, in between; the next
-            # round finds out which. A lasting fault has not changed the table and is raised.
-            if store.open(table).version == latest.version:
-                raise
-    raise AssertionError("attempts ends by returning or raising")
+        return store.open(table)
+
+    return settle(store, table, attempt)

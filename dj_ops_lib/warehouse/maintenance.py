@@ -1,0 +1,247 @@
+"""Keeping tables fast and small beside running writers: compaction, indices, cleanup, orphans.
+
+Why: a commit takes 0.10 s at 500 fragments and 0.5 s at 5,000, and the
+manifests of 5,000 commits take 1.05 GB (local disk, 2026-11-22). Every step can
+lose against a writer and is then tried again or left for next time; writers
+never fail because of it. Nothing is cleaned up before the records of its
+versions are archived and every compaction was verified.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import random
+import time
+from typing import TYPE_CHECKING, Literal
+
+import lance
+from lance.commit import CommitConflictError
+from lance.optimize import Compaction, CompactionOptions
+
+from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse.history import archive
+from dj_ops_lib.warehouse.verify import check_rewrite
+
+if TYPE_CHECKING:
+    from dj_ops_lib.warehouse.store import Store
+
+_INDICES: dict[str, Literal["BITMAP", "BTREE"]] = {"shard": "BITMAP", "clip_id": "BTREE"}
+_ROUNDS = 5
+_MANAGED = ("data/", "_deletions/", "_transactions/")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """When what is done.
+
+    Attributes:
+        compact_at: Compact when the table has this many fragments that are not full.
+        target_rows: Rows of a full fragment.
+        index_at: Refresh the indices when this many fragments are not in them.
+        keep_for: Age at which untagged versions go. Readers and writers that began at an older
+            version fail when it goes, so keep it above the longest stage.
+        orphans_after: Age at which files that no version refers to go. A shard that takes longer
+            to write than this would lose its files before it commits.
+    """
+
+    compact_at: int = 256
+    target_rows: int = 1_000_000
+    index_at: int = 128
+    keep_for: dt.timedelta = dt.timedelta(days=7)
+    orphans_after: dt.timedelta = dt.timedelta(days=2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What was done to one table.
+
+    Attributes:
+        table: Name of the table.
+        version: Its version afterwards.
+        fragments_before: Fragments before.
+        fragments_after: Fragments afterwards.
+        rows_verified: Rows that were compacted and compared.
+        indices: Names of the indices made or refreshed.
+        versions_removed: Old versions that went.
+        bytes_removed: Bytes that went with them.
+        orphans_removed: Files of unfinished writes that went.
+        archived: Commit records archived.
+        yielded: Steps left for next time because writers were faster.
+    """
+
+    table: str
+    version: int
+    fragments_before: int
+    fragments_after: int
+    rows_verified: int
+    indices: tuple[str, ...]
+    versions_removed: int
+    bytes_removed: int
+    orphans_removed: int
+    archived: int
+    yielded: tuple[str, ...]
+
+
+def maintain(store: Store, table: str, policy: Policy | None = None) -> Maintenance:
+    """See `Warehouse.maintain`."""
+    policy = policy or Policy()
+    yielded: list[str] = []
+    before = len(store.open(table).fragment_ids())
+    verified = _compacted(store, table, policy, yielded)
+    indices = _indexed(store, table, policy, yielded)
+    dataset = store.open(table)
+    archived = archive(store, table, dataset)
+    removed = dataset.cleanup_old_versions(policy.keep_for, error_if_tagged_old_versions=False)
+    orphans = _orphans_removed(store, table, policy.orphans_after)
+    dataset = store.open(table)
+    return Maintenance(
+        table,
+        int(dataset.version),
+        before,
+        len(dataset.fragment_ids()),
+        verified,
+        tuple(indices),
+        removed.old_versions,
+        removed.bytes_removed,
+        orphans,
+        archived,
+        tuple(yielded),
+    )
+
+
+def purge(store: Store, table: str) -> tuple[int, int]:
+    """Make deletions physical and remove every old version that is not tagged, whatever its age.
+
+    Returns:
+        (versions removed, bytes removed)
+
+    Raises:
+        WarehouseError: Writers were faster every time, so that deleted rows are still in files.
+    """
+    yielded: list[str] = []
+    _compacted(store, table, Policy(compact_at=0), yielded, deletions_only=True)
+    if yielded:
+        raise WarehouseError(
+            f"table '{table}': writers were faster, deleted rows are still in its files; run the "
+            "purge again when they are done"
+        )
+    dataset = store.open(table)
+    archive(store, table, dataset)
+    removed = dataset.cleanup_old_versions(dt.timedelta(0), error_if_tagged_old_versions=False)
+    return removed.old_versions, removed.bytes_removed
+
+
+def _compacted(
+    store: Store,
+    table: str,
+    policy: Policy,
+    yielded: list[str],
+    *,
+    deletions_only: bool = False,
+) -> int:
+    verified = 0
+    for attempt in range(_ROUNDS):
+        _pause(attempt)
+        dataset = store.open(table)
+        fragments = [f.metadata for f in dataset.get_fragments()]
+        small = sum(f.num_rows < policy.target_rows for f in fragments)
+        holed = [f for f in fragments if f.deletion_file is not None]
+        if deletions_only and not holed:
+            return verified
+        if not deletions_only and (small < policy.compact_at or small < 2):
+            return verified
+        options = CompactionOptions(
+            target_rows_per_fragment=policy.target_rows,
+            materialize_deletions=True,
+            materialize_deletions_threshold=0.0 if deletions_only else 0.1,
+        )
+        done, lost = _run_plan(store, table, dataset, options)
+        verified += done
+        if not lost:
+            return verified
+    yielded.append("compaction")
+    return verified
+
+
+def _run_plan(
+    store: Store, table: str, dataset: lance.LanceDataset, options: CompactionOptions
+) -> tuple[int, bool]:
+    """Each task is committed and verified by itself; (rows verified, whether one lost)."""
+    verified, lost = 0, False
+    for task in Compaction.plan(dataset, options).tasks:
+        try:
+            Compaction.commit(store.open(table), [task.execute(dataset)])
+        except CommitConflictError:
+            lost = True
+            continue
+        verified += _verified(store, table, {f.id for f in task.fragments})
+    return verified, lost
+
+
+def _verified(store: Store, table: str, compacted: set[int]) -> int:
+    """Compare the compaction of these fragments with what it replaced; rows compared."""
+    latest = store.open(table)
+    version = int(latest.version)
+    while version > 1:
+        transaction = latest.read_transaction(version)
+        operation = transaction.operation if transaction else None
+        if isinstance(operation, lance.LanceOperation.Rewrite):
+            groups = operation.groups
+            if compacted & {f.id for g in groups for f in g.old_fragments}:
+                before, after = store.open(table, version - 1), store.open(table, version)
+                old = {f.id for g in groups for f in g.old_fragments}
+                new = {f.fragment_id for f in after.get_fragments()} - set(before.fragment_ids())
+                return check_rewrite(table, before, after, sorted(old), sorted(new))
+        version -= 1
+    raise WarehouseError(f"table '{table}': the compaction just made is not in its history")
+
+
+def _indexed(store: Store, table: str, policy: Policy, yielded: list[str]) -> list[str]:
+    done: list[str] = []
+    for column, kind in _INDICES.items():
+        for attempt in range(_ROUNDS):
+            _pause(attempt)
+            dataset = store.open(table)
+            if column not in dataset.schema.names or not dataset.fragment_ids():
+                break
+            name = f"{column}_idx"
+            try:
+                if name not in {index.name for index in dataset.describe_indices()}:
+                    dataset.create_scalar_index(column, kind, name=name)
+                elif dataset.stats.index_stats(name)["num_unindexed_fragments"] >= policy.index_at:
+                    dataset.optimize.optimize_indices(index_names=[name])
+                else:
+                    break
+            except CommitConflictError:
+                continue
+            done.append(name)
+            break
+        else:
+            yielded.append(f"index on {column}")
+    return done
+
+
+def _orphans_removed(store: Store, table: str, older_than: dt.timedelta) -> int:
+    """Remove files that no version refers to, left by writers that died or lost."""
+    dataset = store.open(table)
+    limit = dt.datetime.now(dt.UTC) - older_than
+    # Listed before the references are read: what is committed in between counts as referred to.
+    old = {
+        row["path"]
+        for row in dataset.all_files().read_all().to_pylist()
+        if row["last_modified"] < limit and row["path"].startswith(_MANAGED)
+    }
+    if not old:
+        return 0
+    referred = {row["path"] for row in store.open(table).tracked_files().read_all().to_pylist()}
+    filesystem, root = store.filesystem()
+    orphans = sorted(old - referred)
+    for path in orphans:
+        filesystem.delete_file(f"{root}/{table}.lance/{path}")
+    return len(orphans)
+
+
+def _pause(attempt: int) -> None:
+    if attempt:
+        time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 (jitter)

@@ -1,0 +1,109 @@
+"""Writing rows into fragments that nobody sees yet: checked, conforming, without what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lance.file import LanceFileReader
+from lance.fragment import FragmentMetadata, write_fragments
+
+from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse.schemas import conform
+from dj_ops_lib.warehouse.tombstones import Tombstones
+
+if TYPE_CHECKING:
+    import lance
+
+    from dj_ops_lib.warehouse.store import Store
+
+
+class Staged:
+    """Fragments on their way into a table.
+
+    Args:
+        store: The warehouse.
+        table: Name of the table.
+        shard: The shard that all rows must name, None for any.
+        declared: The schema of the batches.
+        replacing: Whether they become the whole table, with the declared schema, rather than rows
+            beside others, with the table's.
+
+    Attributes:
+        fragments: The fragments, once written.
+        rows: Rows in them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        table: str,
+        shard: str | None,
+        declared: pa.Schema,
+        *,
+        replacing: bool = False,
+    ) -> None:
+        self.fragments: list[FragmentMetadata] = []
+        self.rows = 0
+        self._store = store
+        self._table = table
+        self._shard = shard
+        self._declared = declared
+        self._replacing = replacing
+        self._gone = Tombstones()
+        self._written_schema = declared
+
+    def write(
+        self, batches: Iterable[pa.RecordBatch], dataset: lance.LanceDataset, gone: Tombstones
+    ) -> None:
+        """Stream the batches into new fragments, without the rows that were taken down."""
+        target = self._written_schema = self._declared if self._replacing else dataset.schema
+        conforming = (conform(batch, self._declared, target) for batch in self._checked(batches))
+        self._gone = gone
+        self._stream(conforming, target, dataset)
+
+    def withhold(self, gone: Tombstones, dataset: lance.LanceDataset) -> None:
+        """Write the fragments again without the rows that were taken down in the meantime."""
+        if gone.version == self._gone.version:
+            return
+        self._gone = gone
+        if self.fragments:
+            self._stream(self._read_back(dataset), self._written_schema, dataset)
+
+    def _stream(
+        self, batches: Iterable[pa.RecordBatch], target: pa.Schema, dataset: lance.LanceDataset
+    ) -> None:
+        self.rows = 0
+        kept = (self._counted(self._gone.keep(batch)) for batch in batches)
+        self.fragments = write_fragments(
+            pa.RecordBatchReader.from_batches(target, kept),
+            dataset.uri if self._replacing else dataset,
+            schema=target,
+            mode="overwrite" if self._replacing else "append",
+            storage_options=self._store.storage_options,
+        )
+
+    def _read_back(self, dataset: lance.LanceDataset) -> Iterator[pa.RecordBatch]:
+        for written in self.fragments:
+            for file in written.files:
+                reader = LanceFileReader(
+                    f"{dataset.uri}/data/{file.path}", storage_options=self._store.storage_options
+                )
+                yield from reader.read_all().to_batches()
+
+    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self.rows += batch.num_rows
+        return batch
+
+    def _checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if self._shard is not None and batch.num_rows:
+                others = pc.unique(batch.column("shard")).to_pylist()
+                if others != [self._shard]:
+                    raise WarehouseError(
+                        f"rows of shard {others[0]!r} were given for shard '{self._shard}' of "
+                        f"table '{self._table}'; the column `shard` must name the shard"
+                    )
+            yield batch

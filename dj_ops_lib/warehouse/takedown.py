@@ -1,0 +1,227 @@
+"""Taking clips down everywhere: tables, rendered files, and what old versions still hold.
+
+Tombstones come first, so that from then on no writer brings the rows back; then
+every table gets a commit that removes what is there. That commit is made even
+where nothing is found: it makes every writer that has read the older
+tombstones lose and read again (see `tombstones.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.fs
+
+from dj_ops_lib.warehouse import tombstones
+from dj_ops_lib.warehouse.commit import Change, publish, settle
+from dj_ops_lib.warehouse.maintenance import purge
+from dj_ops_lib.warehouse.provenance import encode
+from dj_ops_lib.warehouse.store import Store
+from dj_ops_lib.warehouse.tombstones import Tombstone, Tombstones
+from dj_ops_lib.warehouse.versions import tags, untag
+from dj_ops_lib.warehouse.write import literal, occupied
+
+if TYPE_CHECKING:
+    import lance
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TaggedVersion:
+    """A tagged version that held rows of what was taken down."""
+
+    table: str
+    tag: str
+    version: int
+    rows: int
+    purged: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Touched:
+    """One table from which rows were removed.
+
+    Attributes:
+        table: Name of the table.
+        version: Version without them.
+        rows: Rows removed.
+        old_versions: Untagged older versions that may still hold them until cleanup.
+    """
+
+    table: str
+    version: int
+    rows: int
+    old_versions: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Takedown:
+    """What a takedown did.
+
+    Attributes:
+        stones: What was asked for.
+        clips: Ids of the clips that descend from it, sorted.
+        tables: Tables from which rows were removed.
+        files: Rendered files removed.
+        tagged: Tagged versions that hold, or held, such rows.
+    """
+
+    stones: tuple[Tombstone, ...]
+    clips: tuple[str, ...]
+    tables: tuple[Touched, ...]
+    files: tuple[str, ...]
+    tagged: tuple[TaggedVersion, ...]
+
+
+@dataclasses.dataclass(slots=True)
+class _Found:
+    clips: set[str] = dataclasses.field(default_factory=set)
+    signatures: set[str] = dataclasses.field(default_factory=set)
+
+
+def takedown(
+    store: Store,
+    stones: Iterable[Tombstone],
+    *,
+    reason: str = "",
+    rendered: Sequence[str] = (),
+    purge_versions: bool = False,
+) -> Takedown:
+    """See `Warehouse.takedown`."""
+    asked = tuple(dict.fromkeys(stones))
+    tombstones.append(store, asked, reason)
+    found = _Found()
+    _descendants(store, asked, found)
+    # A clip is named beside its origin: its row in `raw` does not know the content of its file.
+    everything = Tombstones(
+        stones=frozenset(asked) | {Tombstone("clip", clip) for clip in found.clips}
+    )
+    tombstones.append(store, everything.stones, reason)
+    touched = []
+    for table in store.tables():
+        removed = _removed(store, table, everything, reason, found)
+        if removed is not None:
+            touched.append(removed)
+    tagged = _tagged(store, everything, purge_versions)
+    if purge_versions:
+        for table in store.tables():
+            purge(store, table)
+    return Takedown(
+        asked,
+        tuple(sorted(found.clips)),
+        tuple(touched),
+        tuple(_files_removed(store, rendered, found.signatures)),
+        tuple(tagged),
+    )
+
+
+def condition(stones: Tombstones, names: Sequence[str]) -> str | None:
+    """The rows that match, as an SQL condition over a table's columns; None if none can."""
+    parts: list[str] = []
+    for kind, columns in (("media", ["media_id"]), ("clip", ["clip_id", "parent_id"])):
+        values = sorted(s.value for s in stones.stones if s.kind == kind)
+        parts.extend(f"{c} IN ({_list(values)})" for c in columns if values and c in names)
+    if "source_id" in names:
+        for source in sorted({s.source or "" for s in stones.stones if s.kind == "source_id"}):
+            values = sorted(
+                s.value
+                for s in stones.stones
+                if s.kind == "source_id" and (s.source or "") == source
+            )
+            if source and "source" not in names:
+                continue
+            own = f"source = {literal(source)} AND " if source else ""
+            parts.append(f"({own}source_id IN ({_list(values)}))")
+    return " OR ".join(parts) or None
+
+
+def _descendants(store: Store, asked: Iterable[Tombstone], found: _Found) -> None:
+    """All clips of what was asked for, through all tables until nothing new is found."""
+    stones = frozenset(asked)
+    while True:
+        known = len(found.clips)
+        matching = Tombstones(stones=stones | {Tombstone("clip", c) for c in found.clips})
+        for table in store.tables():
+            for batch in _matching_rows(store.open(table), matching):
+                if "clip_id" in batch.schema.names:
+                    found.clips.update(batch.column("clip_id").to_pylist())
+        if len(found.clips) == known:
+            return
+
+
+def _matching_rows(dataset: lance.LanceDataset, stones: Tombstones) -> list[pa.RecordBatch]:
+    names = dataset.schema.names
+    where = condition(stones, names)
+    if where is None:
+        return []
+    wanted = [c for c in ("clip_id", "signature") if c in names]
+    return list(dataset.scanner(columns=wanted, filter=where).to_batches())
+
+
+def _removed(
+    store: Store, table: str, stones: Tombstones, reason: str, found: _Found
+) -> Touched | None:
+    rows = 0
+
+    def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
+        nonlocal rows
+        batches = _matching_rows(latest, stones)
+        rows = sum(b.num_rows for b in batches)
+        for batch in batches:
+            if "signature" in batch.schema.names:
+                found.signatures.update(batch.column("signature").drop_null().to_pylist())
+        where = condition(stones, latest.schema.names)
+        change = Change(*occupied(latest, where)) if rows and where else Change()
+        return publish(latest, change, encode("takedown", rows=rows, reason=reason))
+
+    done = settle(store, table, attempt)
+    if not rows:
+        return None
+    tagged = {t.version for t in tags(store, table)}
+    older = [v["version"] for v in done.versions() if v["version"] < done.version]
+    return Touched(table, int(done.version), rows, sum(v not in tagged for v in older))
+
+
+def _tagged(store: Store, stones: Tombstones, purge_versions: bool) -> list[TaggedVersion]:
+    found = []
+    for table in store.tables():
+        for tag in tags(store, table):
+            dataset = store.open(table, tag.version)
+            where = condition(stones, dataset.schema.names)
+            rows = dataset.count_rows(filter=where) if where else 0
+            if rows:
+                if purge_versions:
+                    untag(store, table, tag.name)
+                found.append(TaggedVersion(table, tag.name, tag.version, rows, purge_versions))
+    return found
+
+
+def _files_removed(store: Store, folders: Sequence[str], signatures: set[str]) -> list[str]:
+    """Remove rendered files of clips that are gone, unless a clip that stays has the same one."""
+    gone = signatures - _still_used(store, signatures)
+    removed = []
+    for folder in folders if gone else ():
+        filesystem, root = Store(folder.rstrip("/"), store.options).filesystem()
+        listing = pyarrow.fs.FileSelector(root, allow_not_found=True, recursive=True)
+        for entry in filesystem.get_file_info(listing):
+            if entry.type == pyarrow.fs.FileType.File and entry.base_name.split(".")[0] in gone:
+                filesystem.delete_file(entry.path)
+                removed.append(entry.path)
+    return sorted(removed)
+
+
+def _still_used(store: Store, signatures: set[str]) -> set[str]:
+    used: set[str] = set()
+    for table in store.tables():
+        dataset = store.open(table)
+        if signatures and "signature" in dataset.schema.names:
+            where = f"signature IN ({_list(sorted(signatures))})"
+            for batch in dataset.scanner(columns=["signature"], filter=where).to_batches():
+                used.update(batch.column("signature").to_pylist())
+    return used
+
+
+def _list(values: Sequence[str]) -> str:
+    return ", ".join(literal(v) for v in values)
