@@ -21,7 +21,11 @@ KEYS_PER_CALL = 1000
 @functools.cache
 def shards_of(source: str) -> dg.DynamicPartitionsDefinition:
     """The shards of `source`, one object for all of its stages and recipes."""
-    return dg.DynamicPartitionsDefinition(name=f"{source}_shards")
+    return dg.DynamicPartitionsDefinition(name=_name(source))
+
+
+def _name(source: str) -> str:
+    return f"{source}_shards"
 
 
 @functools.cache
@@ -41,14 +45,18 @@ def backfill_policy() -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(max_partitions_per_run=int(given))
 
 
+def registered_shards(instance: dg.DagsterInstance, source: str) -> list[str]:
+    """The shards of `source` that this instance knows, in the order of registration."""
+    return list(instance.get_dynamic_partitions(_name(source)))
+
+
 def register_shards(instance: dg.DagsterInstance, source: str, shards: Iterable[str]) -> list[str]:
     """Make `shards` known as partitions of `source`; returns those that were new.
 
     Known shards are never removed here: a running backfill may refer to them.
     """
-    name = shards_of(source).name
-    known = set(instance.get_dynamic_partitions(name))
+    known = set(registered_shards(instance, source))
     new = [s for s in shards if s not in known]
     for i in range(0, len(new), KEYS_PER_CALL):
-        instance.add_dynamic_partitions(name, new[i : i + KEYS_PER_CALL])
+        instance.add_dynamic_partitions(_name(source), new[i : i + KEYS_PER_CALL])
     return new

@@ -1,0 +1,177 @@
+"""Dagster runs as processes, without a daemon: one shard through all of its stages.
+
+For the demo, for CI and for cron: the same run processes, events, partitions
+and checks as a backfill has. Here too: which shards are up to date, and ending
+runs whose process is gone, which nobody else does for runs on one machine
+(Dagster's run monitoring asks only launchers that can tell, and the local one
+cannot). What a run does is `stages.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import psutil
+
+from dj_ops_lib.errors import DjError
+from dj_ops_lib.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+_ACTIVE = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_PID = re.compile(r"\(pid: (\d+)\)")
+_CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
+_INPUT_VERSION = "dagster/input_data_version/"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """Everything of one source over one shard, or its manifest where `shard` is None."""
+
+    source: str
+    shard: str | None
+
+    @property
+    def name(self) -> str:
+        """For people and for the log file."""
+        return f"{self.source}-{self.shard or 'manifest'}"
+
+    @property
+    def selection(self) -> str:
+        """The assets, in Dagster's selection syntax."""
+        manifest = f'key:"{self.source}/manifest"'
+        return manifest if self.shard is None else f"group:{self.source} and not {manifest}"
+
+    def command(self) -> list[str]:
+        """The run process's command line."""
+        command = [sys.executable, "-m", "dagster", "asset", "materialize"]
+        command += ["--module-name", "dj_assets.definitions", "--select", self.selection]
+        return command if self.shard is None else [*command, "--partition", self.shard]
+
+    def start(self, log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start the run process; what it prints goes to `log`."""
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                self.command(), stdout=file, stderr=subprocess.STDOUT, env=environment
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """One materialization, as far as it matters here."""
+
+    run_id: str
+    tags: Mapping[str, str]
+    metadata: Mapping[str, dg.MetadataValue]
+
+
+def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, Made]:
+    """The newest materialization by shard; by None for an asset without partitions."""
+    found: dict[str | None, Made] = {}
+    cursor, more = None, True
+    while more:
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=key), limit=1000, cursor=cursor
+        )
+        for record in page.records:
+            event = record.asset_materialization
+            if event is not None:
+                made = Made(record.run_id, event.tags or {}, event.metadata)
+                found.setdefault(event.partition, made)
+        cursor, more = page.cursor, page.has_more
+    return found
+
+
+def outdated(
+    instance: dg.DagsterInstance, graph: AssetGraph, warehouse: Warehouse, runs: Sequence[Run]
+) -> list[Run]:
+    """The runs that would write something else than what is there.
+
+    A shard is up to date if each of its assets was last made by a run that succeeded (a failed
+    check fails its run), with today's code and from today's input, and is in its table.
+    """
+    history = {k: latest(instance, k) for k in graph.get_all_asset_keys()}
+    tables = {k: k.to_user_string() for k in history if k.path[-1] != "manifest"}
+    shards = {k: warehouse.shards(t) if warehouse.exists(t) else {} for k, t in tables.items()}
+    succeeded = functools.cache(lambda run_id: _succeeded(instance, run_id))
+
+    def current(key: dg.AssetKey, shard: str | None) -> bool:
+        made = history[key].get(shard)
+        if made is None or made.tags.get(_CODE_VERSION) != graph.get(key).code_version:
+            return False
+        for parent in graph.get(key).parent_keys:
+            source = history[parent].get(shard if parent in tables else None)
+            used = made.tags.get(_INPUT_VERSION + parent.to_user_string())
+            if source is None or used is None or used != source.tags.get(_DATA_VERSION):
+                return False
+        return shard in shards[key] and succeeded(made.run_id)
+
+    return [
+        run
+        for run in runs
+        if not all(current(k, run.shard) for k in tables if k.path[0] == run.source)
+    ]
+
+
+def _succeeded(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_success
+
+
+def end_abandoned_runs(instance: dg.DagsterInstance, *, patience_s: float = 120) -> list[str]:
+    """End the runs whose process is gone; returns their ids.
+
+    A run that never told its process is given `patience_s` seconds to do so.
+    """
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_ACTIVE)):
+        run = record.dagster_run
+        pid = process_of(instance, run.run_id)
+        age = time.time() - record.create_timestamp.timestamp()
+        if is_alive(pid) if pid is not None else age < patience_s:
+            continue
+        instance.report_run_failed(run, "The run's process is gone; its shard can be run again.")
+        ended.append(run.run_id)
+    return ended
+
+
+def process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """Id of the process in which the run executes its steps, None before it has said so."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        found = _PID.search(entry.get_dagster_event().message or "")
+        if found:
+            return int(found[1])
+    return None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` is a Python process that is not a zombie."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "python" in process.name()
+    except psutil.NoSuchProcess:
+        return False
+
+
+class RunFailedError(DjError):
+    """A run process that ended with an error; the message ends with its last lines."""
+
+    def __init__(self, run: Run, log: Path) -> None:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        tail = "\n".join(f"  {line}" for line in lines[-12:])
+        super().__init__(f"the run {run.name} failed; all it said is in {log}, at last:\n{tail}")
