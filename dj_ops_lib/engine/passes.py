@@ -54,7 +54,7 @@ class Passes:
         results = run_in_workers(
             self._function,
             [(tasks[i], options.access) for i in order],
-            workers=min(options.workers, len(tasks)),
+            workers=options.workers,
             memory_mb=options.memory_mb,
             deadlines=[options.deadline(tasks[i].clip.duration_s) for i in order],
         )

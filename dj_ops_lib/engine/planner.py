@@ -58,8 +58,9 @@ class Segment:
 
     @property
     def operators(self) -> tuple[Operator, ...]:
-        """All operators in the order in which they are applied."""
-        return tuple(o for w in self.waves for o in w.operators)
+        """All operators in the order in which they decide; the barrier comes last."""
+        ordered = [o for w in self.waves for o in w.operators if o is not self.barrier]
+        return tuple(ordered) if self.barrier is None else (*ordered, self.barrier)
 
 
 def level(operator: Operator) -> Level:

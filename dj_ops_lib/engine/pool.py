@@ -125,7 +125,7 @@ def run_in_workers(
     Args:
         function: Importable by name; what it raises becomes a `Failure`.
         calls: Arguments of each call, in the order in which they are begun.
-        workers: Number of processes.
+        workers: Largest number of processes.
         memory_mb: Memory that each may allocate, in MiB.
         deadlines: Wall-clock seconds that each call may take.
 
@@ -135,7 +135,7 @@ def run_in_workers(
     """
     waiting = set(range(len(calls)))
     for _ in range(RESTARTS + 1):
-        pool = _pool(workers, memory_mb)
+        pool = _pool(min(workers, len(waiting)), workers, memory_mb)
         try:
             for position, result in _collect(pool, function, calls, deadlines, sorted(waiting)):
                 waiting.discard(position)
@@ -210,14 +210,16 @@ def _death(exitcode: int) -> Failure:
     return Failure("decoder_crash", f"the worker process crashed: {cause}")
 
 
-def _pool(workers: int, memory_mb: int) -> _Pool:
+def _pool(workers: int, limit: int, memory_mb: int) -> _Pool:
+    """A pool of at least `workers` and at most `limit` processes: one that runs, else a new one."""
     with _workers.lock:
-        key = (workers, memory_mb)
-        pool = _workers.pools.get(key)
-        if pool is None or not pool.processes.active:
-            if pool is not None:
+        for (size, memory), pool in list(_workers.pools.items()):
+            if not pool.processes.active:
+                del _workers.pools[size, memory]
                 pool.kill()
-            pool = _workers.pools[key] = _Pool(workers, memory_mb)
+            elif memory == memory_mb and workers <= size <= limit:
+                return pool
+        pool = _workers.pools[workers, memory_mb] = _Pool(workers, memory_mb)
         return pool
 
 

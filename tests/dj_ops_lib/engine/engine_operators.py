@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,11 @@ def noted(log: str | Path) -> list[str]:
     """The lines noted so far."""
     path = Path(log)
     return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+
+def loaded_packages() -> list[str]:
+    """Top-level packages that this process has imported."""
+    return sorted({name.partition(".")[0] for name in sys.modules})
 
 
 class _Brightness(Observer):
