@@ -60,9 +60,8 @@ class Staged:
     ) -> None:
         """Stream the batches into new fragments, without the rows that were taken down."""
         target = self._written_schema = self._declared if self._replacing else dataset.schema
-        conforming = (conform(batch, self._declared, target) for batch in self._checked(batches))
         self._gone = gone
-        self._stream(conforming, target, dataset)
+        self._stream(self._conforming(batches, target), target, dataset)
 
     def withhold(self, gone: Tombstones, dataset: lance.LanceDataset) -> None:
         """Write the fragments again without the rows that were taken down in the meantime."""
@@ -76,14 +75,34 @@ class Staged:
         self, batches: Iterable[pa.RecordBatch], target: pa.Schema, dataset: lance.LanceDataset
     ) -> None:
         self.rows = 0
-        kept = (self._counted(self._gone.keep(batch)) for batch in batches)
-        self.fragments = write_fragments(
-            pa.RecordBatchReader.from_batches(target, kept),
-            dataset.uri if self._replacing else dataset,
-            schema=target,
-            mode="overwrite" if self._replacing else "append",
-            storage_options=self._store.storage_options,
-        )
+        failures: list[BaseException] = []
+        reader = pa.RecordBatchReader.from_batches(target, self._kept(batches, failures))
+        try:
+            self.fragments = write_fragments(
+                reader,
+                dataset.uri if self._replacing else dataset,
+                schema=target,
+                mode="overwrite" if self._replacing else "append",
+                storage_options=self._store.storage_options,
+            )
+        except BaseException:
+            if failures:  # Lance reports what the rows' own maker raised as an OSError with a text
+                raise failures[0] from None
+            raise
+
+    def _kept(
+        self, batches: Iterable[pa.RecordBatch], failures: list[BaseException]
+    ) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                kept = self._gone.keep(batch)
+                self.rows += kept.num_rows
+                yield kept
+        except GeneratorExit:  # the writer stopped reading, for a reason of its own
+            raise
+        except BaseException as e:
+            failures.append(e)
+            raise
 
     def _read_back(self, dataset: lance.LanceDataset) -> Iterator[pa.RecordBatch]:
         for written in self.fragments:
@@ -93,17 +112,16 @@ class Staged:
                 )
                 yield from reader.read_all().to_batches()
 
-    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        self.rows += batch.num_rows
-        return batch
-
-    def _checked(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def _conforming(
+        self, batches: Iterable[pa.RecordBatch], target: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            if self._shard is not None and batch.num_rows:
-                others = pc.unique(batch.column("shard")).to_pylist()
-                if others != [self._shard]:
+            conforming = conform(batch, self._declared, target)
+            if self._shard is not None:
+                others = set(pc.unique(conforming.column("shard")).to_pylist()) - {self._shard}
+                if others:
                     raise WarehouseError(
-                        f"rows of shard {others[0]!r} were given for shard '{self._shard}' of "
+                        f"rows of shard {others.pop()!r} were given for shard '{self._shard}' of "
                         f"table '{self._table}'; the column `shard` must name the shard"
                     )
-            yield batch
+            yield conforming
