@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Image = npt.NDArray[np.uint8]
+    FlowFunction = Callable[[Image, Image], npt.NDArray[np.float32]]
 
 NO_PAIR = -1.0
 """The score of a clip that has fewer than two frames to compare."""
@@ -41,10 +42,10 @@ class VideoMotionScoreFilter(Filter):
     The score is the mean length of the optical flow, in pixels between sampled frames, over
     pixels and pairs of frames; -1 where there is no pair. Frames 0, 1, step, 2 * step, ... are
     compared, each with the one before. `size` scales as it says, where Data-Juicer squeezes
-    frames to the transposed shape; flow fields are not kept.
+    frames to the transposed shape; flow fields are not kept. `method` is an addition.
 
     Source: Data-Juicer's operator of the same name; G. Farneback, "Two-Frame Motion Estimation
-    Based on Polynomial Expansion", SCIA 2003, as in OpenCV.
+    Based on Polynomial Expansion", SCIA 2003, as in OpenCV; `media/optical_flow.py` for dis.
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -61,6 +62,9 @@ class VideoMotionScoreFilter(Filter):
         None, "short edge, or both edges (the smaller is the short one), to scale to", unit="px"
     )
     max_size: int | None = parameter(None, "largest long edge after scaling", unit="px", ge=1)
+    method: Literal["farneback", "dis"] = parameter(
+        "farneback", "optical flow; dis is faster, and right for fast motion"
+    )
     divisible: int = parameter(1, "edges are floored to a multiple of this", unit="px", ge=1)
     relative: bool = parameter(False, "divide by the frame's diagonal")
     pyr_scale: float = parameter(0.5, "Farneback: scale between pyramid levels", gt=0, lt=1)
@@ -94,7 +98,7 @@ class VideoMotionScoreFilter(Filter):
 
     def observe(self, clip: Clip) -> Observer:
         """Compare each frame with the one before."""
-        return _Flow(self)
+        return _Flow(self, _farneback(self) if self.method == "farneback" else _dis())
 
     def keep(self) -> pl.Expr:
         """Score in range."""
@@ -106,9 +110,39 @@ class VideoMotionScoreFilter(Filter):
         return {"video_motion_score": (self.min_score, self.max_score)}
 
 
+def _farneback(o: VideoMotionScoreFilter) -> FlowFunction:
+    import cv2
+    import numpy as np
+
+    def flow(before: Image, after: Image) -> npt.NDArray[np.float32]:
+        start = np.zeros((*before.shape, 2), np.float32)
+        found = cv2.calcOpticalFlowFarneback(
+            before,
+            after,
+            start,
+            o.pyr_scale,
+            o.levels,
+            o.winsize,
+            o.iterations,
+            o.poly_n,
+            o.poly_sigma,
+            o.flags,
+        )
+        return found.astype(np.float32, copy=False)
+
+    return flow
+
+
+def _dis() -> FlowFunction:
+    from dj_ops_lib.media.optical_flow import DisFlow
+
+    return DisFlow()
+
+
 class _Flow(Observer):
-    def __init__(self, operator: VideoMotionScoreFilter) -> None:
-        self._operator = operator
+    def __init__(self, operator: VideoMotionScoreFilter, flow: FlowFunction) -> None:
+        self._relative = operator.relative
+        self._flow = flow
         self._previous: Image | None = None
         self._total = 0.0
         self._pairs = 0
@@ -119,29 +153,11 @@ class _Flow(Observer):
 
         gray: Image = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
         if self._previous is not None:
-            self._total += self._score(self._previous, gray)
+            flow = self._flow(self._previous, gray)
+            length = float(np.mean(np.hypot(flow[..., 0], flow[..., 1])))
+            self._total += length / math.hypot(*gray.shape) if self._relative else length
             self._pairs += 1
         self._previous = gray
-
-    def _score(self, before: Image, after: Image) -> float:
-        import cv2
-        import numpy as np
-
-        o = self._operator
-        flow = cv2.calcOpticalFlowFarneback(
-            before,
-            after,
-            np.zeros((*before.shape, 2), np.float32),
-            o.pyr_scale,
-            o.levels,
-            o.winsize,
-            o.iterations,
-            o.poly_n,
-            o.poly_sigma,
-            o.flags,
-        )
-        length = float(np.mean(np.hypot(flow[..., 0], flow[..., 1])))
-        return length / math.hypot(*before.shape) if o.relative else length
 
     def result(self) -> Columns:
         score = self._total / self._pairs if self._pairs else NO_PAIR

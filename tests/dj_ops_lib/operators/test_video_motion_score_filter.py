@@ -23,9 +23,10 @@ def moving_texture(pixels_a_frame, frames=4, height=96, width=160):
         yield cv2.merge([wide[:, shift : shift + width]] * 3)
 
 
+@pytest.mark.parametrize("method", ["farneback", "dis"])
 @pytest.mark.parametrize("speed", [1, 2, 4])
-def test_the_score_is_the_speed_in_pixels_a_frame(op, feed, speed):
-    score = feed(op(NAME), moving_texture(speed))["video_motion_score"]
+def test_the_score_is_the_speed_in_pixels_a_frame(op, feed, speed, method):
+    score = feed(op(NAME, method=method), moving_texture(speed))["video_motion_score"]
     assert score == pytest.approx(speed, rel=0.15)
 
 
@@ -112,7 +113,15 @@ def test_a_value_out_of_range_is_refused_by_name(op, parameter, value):
         op(NAME, **{parameter: value})
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (1, 64, 3), (9, 7, 3)])
-def test_tiny_frames_have_a_finite_score(op, feed, shape):
-    images = [np.full(shape, v, np.uint8) for v in (0, 255)]
-    assert math.isfinite(feed(op(NAME), images)["video_motion_score"])
+@pytest.mark.parametrize("method", ["farneback", "dis"])
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (1, 64, 3), (9, 7, 3), (16, 400, 3)])
+def test_tiny_and_narrow_frames_have_a_finite_score(op, feed, shape, method):
+    images = [np.random.default_rng(v).integers(0, 256, shape) for v in range(3)]
+    assert math.isfinite(feed(op(NAME, method=method), images)["video_motion_score"])
+
+
+def test_dis_is_right_where_farneback_loses_fast_motion(op, feed):
+    images = list(moving_texture(40, height=480, width=640))
+    scores = [feed(op(NAME, method=m), images)["video_motion_score"] for m in ("dis", "farneback")]
+    assert scores[0] == pytest.approx(40, rel=0.1)
+    assert scores[1] < 30
