@@ -90,8 +90,9 @@ def _frame(picture: Picture, pixel_format: str) -> av.VideoFrame:
         return av.VideoFrame.from_ndarray(picture.transpose(2, 0, 1), format=pixel_format)
     planes = picture.astype(np.uint16)
     height, width = planes.shape[:2]
-    pairs = planes[..., 1:].reshape(height // 2, 2, width // 2, 2, 2)
-    chroma = (pairs.sum(axis=(1, 3)) + 2) // 4
+    colour = planes[..., 1:]
+    chroma = colour[::2, ::2] + colour[1::2, ::2] + colour[::2, 1::2] + colour[1::2, 1::2]
+    chroma = (chroma + 2) // 4
     flat = np.concatenate(
         [planes[..., 0].ravel(), chroma[..., 0].ravel(), chroma[..., 1].ravel()]
     ).reshape(height * 3 // 2, width)

@@ -59,12 +59,12 @@ def _fade() -> tuple[Shot, Shot]:
 
 def msr_vtt() -> list[Video]:
     """Twenty-nine files, each a clip; ids are those of MSR-VTT: `video0`, `video1`, ..."""
-    first = shot(3, "red", "circle", "blue")
+    first = shot(3, "red", "circle", "yellow")
     chinese_captions = (
         chinese(first),
-        "A red circle 🔴 moves\nfrom left to right 👉\r\nover a blue background.",
+        "A red circle 🔴 moves\nfrom left to right 👉\r\nover a yellow background.",
     )
-    original = shot(4, "orange", "triangle", "green", "around in a circle")
+    original = shot(4, "orange", "triangle", "purple", "around in a circle")
     same = {"shots": (original,), "group": "orange_triangle"}
     train = [
         ("plain", {"shots": (first,), "captions": chinese_captions}),
@@ -115,7 +115,7 @@ def msr_vtt() -> list[Video]:
         ("exact_duplicate", {**same, "width": 640, "height": 384, "copy_of": "video25"}),
         ("rescaled_duplicate", {**same, "rescaled_from": (640, 384),
                                 "encoding": Encoding(crf=32)}),
-        ("plain", {"shots": (shot(4, "red", "circle", "green", "closer"),)}),
+        ("plain", {"shots": (shot(4, "white", "square", "purple", "closer"),)}),
     ]  # fmt: skip
     return [
         Video(f"video{number}", feature, **more)  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def internvid(seed: int) -> list[Video]:
         shot(3, "white", "square", "purple", "not at all"),
     )
     copied = (shot(4, "green", "square", "yellow", "from bottom to top"),)
-    long_shot = shot(24, "red", "square", "green", "back and forth")
+    long_shot = shot(24, "white", "square", "green", "back and forth")
     emoji = "A pink triangle 🔺 slides\nto the right 😀 — twice?\tNo, once."
     first = next(ids)
     original = next(ids)

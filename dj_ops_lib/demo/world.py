@@ -155,7 +155,7 @@ def _place(shot: Shot, number: int, width: int, height: int) -> tuple[float, flo
             x += (right - left) / 2 * math.cos(angle)
             y += (bottom - top) / 2 * math.sin(angle)
         case "closer":
-            radius *= 0.5 + 1.6 * along
+            radius *= 0.4 + 1.8 * along
         case "not at all":
             pass
     return round(x * 16) / 16, round(y * 16) / 16, round(radius * 16) / 16
