@@ -130,8 +130,18 @@ def swap(
     transaction = Transaction(dataset.version, operation, transaction_properties=properties)
     try:
         return lance.LanceDataset.commit(dataset, transaction, max_retries=retries)
-    except CommitConflictError:
-        return None
+    except OSError as e:
+        if lost(e):
+            return None
+        raise
+
+
+def lost(error: OSError) -> bool:
+    """Whether an error of Lance says that another commit was first.
+
+    Compaction and index commits say so in a plain OSError (pylance 14.0.2).
+    """
+    return isinstance(error, CommitConflictError) or "commit conflict" in str(error).lower()
 
 
 def refuse_rivals(

@@ -168,7 +168,7 @@ def _values(
     connection: duckdb.DuckDBPyConnection, side: str, name: str
 ) -> tuple[npt.NDArray[np.float64], int]:
     query = f"SELECT CAST({_quoted(name)} AS DOUBLE) AS v FROM {side}"  # noqa: S608
-    found: Any = connection.execute(query).to_arrow_table()
+    found: Any = connection.sql(query).to_arrow_table()
     column = found.column("v")
     values = column.drop_null().to_numpy()
     finite = values[np.isfinite(values)]
@@ -181,7 +181,7 @@ def _changed_columns(connection: duckdb.DuckDBPyConnection, names: Sequence[str]
         f"SELECT {counts} FROM old o JOIN new n ON o.clip_id = n.clip_id "  # noqa: S608
         "WHERE o.clip_id IN (SELECT clip_id FROM old_rows JOIN new_rows USING (clip_id) "
         "WHERE old_rows.content <> new_rows.content)"
-    ).fetchone()
+    ).fetchall()[0]
     return {c: int(n) for c, n in zip(names, row, strict=True) if n}
 
 

@@ -92,17 +92,39 @@ def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:
 
 
 def _live(dataset: lance.LanceDataset, since: int) -> list[tuple[Commit, str, str]]:
-    # Lance gives the transactions of consecutive versions, newest first, and stops at the first
-    # version that was cleaned up.
-    wanted = dataset.version - since
-    transactions = dataset.get_transactions(wanted) if wanted > 0 else []
+    """(commit, Lance's operation, record) of the versions that are still there, newest first."""
     found = []
-    for position, transaction in enumerate(transactions):
+    for position, transaction in enumerate(_transactions(dataset, dataset.version - since)):
         version = dataset.version - position
         properties = (transaction.transaction_properties or {}) if transaction else {}
-        operation = type(transaction.operation).__name__ if transaction else "unknown"
+        operation = type(transaction.operation).__name__ if transaction else "Rewrite"
         record = properties.get(PROPERTY, "{}")
         found.append((decode(version, {PROPERTY: record}, operation), operation, record))
+    return found
+
+
+def _transactions(dataset: lance.LanceDataset, count: int) -> list[lance.Transaction | None]:
+    """The last transactions, newest first, down to the first version that was cleaned up.
+
+    None stands for a compaction of an indexed table: pylance 14.0.2 cannot read those back, it
+    raises a TypeError about `RewrittenIndex`.
+    """
+    if count <= 0:
+        return []
+    try:
+        return list(dataset.get_transactions(count))
+    except TypeError:
+        pass
+    found: list[lance.Transaction | None] = []
+    for version in range(dataset.version, dataset.version - count, -1):
+        try:
+            found.append(dataset.read_transaction(version))
+        except TypeError:
+            found.append(None)
+        except OSError as e:
+            if "not found" not in str(e).lower():
+                raise
+            break
     return found
 
 

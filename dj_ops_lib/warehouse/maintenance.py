@@ -15,15 +15,16 @@ import random
 import time
 from typing import TYPE_CHECKING, Literal
 
-import lance
-from lance.commit import CommitConflictError
 from lance.optimize import Compaction, CompactionOptions
 
 from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse.commit import lost
 from dj_ops_lib.warehouse.history import archive
 from dj_ops_lib.warehouse.verify import check_rewrite
 
 if TYPE_CHECKING:
+    import lance
+
     from dj_ops_lib.warehouse.store import Store
 
 _INDICES: dict[str, Literal["BITMAP", "BTREE"]] = {"shard": "BITMAP", "clip_id": "BTREE"}
@@ -156,9 +157,9 @@ def _compacted(
             materialize_deletions=True,
             materialize_deletions_threshold=0.0 if deletions_only else 0.1,
         )
-        done, lost = _run_plan(store, table, dataset, options)
+        done, beaten = _run_plan(store, table, dataset, options)
         verified += done
-        if not lost:
+        if not beaten:
             return verified
     yielded.append("compaction")
     return verified
@@ -168,33 +169,30 @@ def _run_plan(
     store: Store, table: str, dataset: lance.LanceDataset, options: CompactionOptions
 ) -> tuple[int, bool]:
     """Each task is committed and verified by itself; (rows verified, whether one lost)."""
-    verified, lost = 0, False
+    verified, beaten = 0, False
     for task in Compaction.plan(dataset, options).tasks:
         try:
             Compaction.commit(store.open(table), [task.execute(dataset)])
-        except CommitConflictError:
-            lost = True
+        except OSError as e:
+            if not lost(e):
+                raise
+            beaten = True
             continue
         verified += _verified(store, table, {f.id for f in task.fragments})
-    return verified, lost
+    return verified, beaten
 
 
 def _verified(store: Store, table: str, compacted: set[int]) -> int:
     """Compare the compaction of these fragments with what it replaced; rows compared."""
-    latest = store.open(table)
-    version = int(latest.version)
-    while version > 1:
-        transaction = latest.read_transaction(version)
-        operation = transaction.operation if transaction else None
-        if isinstance(operation, lance.LanceOperation.Rewrite):
-            groups = operation.groups
-            if compacted & {f.id for g in groups for f in g.old_fragments}:
-                before, after = store.open(table, version - 1), store.open(table, version)
-                old = {f.id for g in groups for f in g.old_fragments}
-                new = {f.fragment_id for f in after.get_fragments()} - set(before.fragment_ids())
-                return check_rewrite(table, before, after, sorted(old), sorted(new))
-        version -= 1
-    raise WarehouseError(f"table '{table}': the compaction just made is not in its history")
+    after = store.open(table)
+    while after.version > 1:
+        before = store.open(table, after.version - 1)
+        gone = set(before.fragment_ids()) - set(after.fragment_ids())
+        if gone & compacted:
+            made = set(after.fragment_ids()) - set(before.fragment_ids())
+            return check_rewrite(table, before, after, sorted(gone), sorted(made))
+        after = before
+    raise WarehouseError(f"table '{table}': the compaction just made is not among its versions")
 
 
 def _indexed(store: Store, table: str, policy: Policy, yielded: list[str]) -> list[str]:
@@ -213,7 +211,9 @@ def _indexed(store: Store, table: str, policy: Policy, yielded: list[str]) -> li
                     dataset.optimize.optimize_indices(index_names=[name])
                 else:
                     break
-            except CommitConflictError:
+            except OSError as e:
+                if not lost(e):
+                    raise
                 continue
             done.append(name)
             break
