@@ -67,7 +67,7 @@ def edit_rows(rows: pl.DataFrame, results: Sequence[str]) -> pl.DataFrame:
             continue
         changed = {"edits": nodes, "width": edit.width, "height": edit.height}
         changes.append({**row, **changed, "signature": _signature({**row, **changed})})
-    return _with(rows, changes).with_columns(pl.lit(True).alias("_first"))
+    return _with(rows, changes)
 
 
 _CHANGED = [

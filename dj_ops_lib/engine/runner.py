@@ -11,14 +11,13 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from dj_ops_lib.engine.barriers import edit_rows, split_rows
-from dj_ops_lib.engine.decisions import Decisions, Tally
+from dj_ops_lib.engine.decisions import Decisions, Mask, Tally
 from dj_ops_lib.engine.memo import ERROR_TYPE, Memo
 from dj_ops_lib.engine.options import EngineOptions
-from dj_ops_lib.engine.planner import Segment, plan_operators
+from dj_ops_lib.engine.planner import plan_operators
 from dj_ops_lib.engine.wave import Measure, SegmentState, run_wave
 from dj_ops_lib.operator import Operator, Splitter
 
@@ -74,37 +73,36 @@ def run_operators(
         for wave in segment.waves:
             rows_measured = run_wave(state, wave, memo, measure, options)
             touched |= set(frame["_order"].gather(sorted(rows_measured)).to_list())
-        over, frame = _close(state, segment)
-        finished.append(over)
+        if segment.barrier is None:
+            frame = state.finish()
+        else:
+            over, frame = _close(state, segment.barrier)
+            finished.append(over)
         tallies += state.decisions.tallies.values()
-    finished.append(frame)
-    result = pl.concat(finished, how="diagonal")
-    if len(finished) > 2 or len(finished[0]):
+    split = 0
+    result = frame
+    if finished:
+        result = pl.concat([*finished, frame], how="diagonal")
         result = result.sort("_order", "_place", maintain_order=True)
-    replaced = set(rows["clip_id"]) - set(result["clip_id"])
+        split = len(rows.join(result, on="clip_id", how="anti"))
     internal = [c for c in result.columns if c.startswith("_")]
-    return StageRun(result.drop(internal), tuple(tallies), frozenset(touched), len(replaced))
+    return StageRun(result.drop(internal), tuple(tallies), frozenset(touched), split)
 
 
-def _close(state: SegmentState, segment: Segment) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _close(state: SegmentState, barrier: Operator) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows that end in this segment, and rows that go on, cut or edited by its barrier."""
-    barrier = segment.barrier
     decisions: Decisions = state.decisions
-    if barrier is not None:
-        results = state.values[barrier.name]["_result"]
-        empty: npt.NDArray[np.bool_] = (results == "[]").fill_null(False).to_numpy()
-        rejecting = empty if isinstance(barrier, Splitter) else np.zeros(len(empty), dtype=bool)
-        decisions.decide(barrier, rejecting)
+    results = state.values[barrier.name]["_result"]
+    empty: Mask = (results == "[]").fill_null(False).to_numpy()
+    rejecting = empty if isinstance(barrier, Splitter) else np.zeros(len(empty), dtype=bool)
+    decisions.decide(barrier, rejecting)
     rows = state.finish()
     alive = pl.Series(decisions.alive)
     over, on = rows.filter(~alive), rows.filter(alive)
-    if barrier is None:
-        return over, on
-    found = state.values[barrier.name]["_result"].filter(alive).to_list()
+    found = results.filter(alive).to_list()
     if isinstance(barrier, Splitter):
-        on = split_rows(on, barrier, found)
-        on = state.keep_result_on_first(on, barrier)
+        on = state.keep_result_on_first(split_rows(on, barrier, found), barrier)
     else:
-        on = edit_rows(on, found).drop("_first")
+        on = edit_rows(on, found)
     decisions.tallies[barrier.name].rows_out = len(on)
     return over, on

@@ -15,7 +15,7 @@ import pyarrow as pa
 from dj_ops_lib.clip import Clip, digest
 from dj_ops_lib.engine.decisions import Decisions, Mask
 from dj_ops_lib.engine.measuring import Measurement, Outcome, Task, measure_row
-from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, MEASURED_TYPE, RESULT, Memo
+from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, RESULT, Memo, entries_of, entries_to_lists
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.planner import Segment, Wave
 from dj_ops_lib.operator import Filter, Operator
@@ -93,31 +93,23 @@ class SegmentState:
 
     def _measured(self) -> pl.Series:
         """The rows' `measured`, with this segment's entries in place of older ones."""
-        entries = []
-        for number, operator in enumerate(self.segment.operators):
+        own_names = [o.name for o in self.segment.operators]
+        flat = [entries_of(self.rows).filter(~pl.col("operator").is_in(own_names))]
+        for operator in self.segment.operators:
             values = self.values[operator.name]
             failed = np.zeros(len(self.rows), dtype=bool)
             own = [r for r, e in self.decisions.errors.items() if e["operator"] == operator.name]
             failed[own] = True
             failed &= ~self.found(operator)
-            entry = pl.struct(
+            entries = pl.DataFrame({"_row": pl.int_range(len(values), dtype=pl.UInt32, eager=True)})
+            result = pl.when(pl.Series(failed)).then(pl.lit(FAILED)).otherwise(values[RESULT])
+            entries = entries.with_columns(
                 pl.lit(operator.name).alias("operator"),
                 self.fingerprints[operator.name].alias("fingerprint"),
-                pl.when(pl.Series(failed))
-                .then(pl.lit(FAILED))
-                .otherwise(values[RESULT])
-                .alias("result"),
+                result.alias("result"),
             )
-            known = values["_found"] | pl.Series(failed)
-            entries.append(pl.when(known).then(entry).otherwise(None).alias(str(number)))
-        own_names = [o.name for o in self.segment.operators]
-        earlier = pl.col("measured").fill_null([])
-        if self.rows.select(earlier.list.len().sum()).item():
-            element = pl.element().struct.field("operator")
-            earlier = earlier.list.eval(pl.element().filter(~element.is_in(own_names)))
-        new = pl.concat_list(entries).list.drop_nulls()
-        both = pl.concat_list(earlier, new.cast(MEASURED_TYPE))
-        return self.rows.select(both.alias("measured"))["measured"]
+            flat.append(entries.filter(values["_found"] | pl.Series(failed)))
+        return entries_to_lists(pl.concat(flat), len(self.rows))
 
     def keep_result_on_first(self, rows: pl.DataFrame, splitter: Operator) -> pl.DataFrame:
         """Drop the splitter's result from all but the first piece of a clip, and `_first`."""
