@@ -1,0 +1,93 @@
+"""Sound of a clip for observers: resampled, mixed, cut to the window to the sample.
+
+Sample 0 is the clip's start, whatever comes first in the file: sound that begins
+later is preceded by silence, holes in it are filled with silence, and overlaps are
+dropped, so that a sample's position is its time. A clip without sound gets none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dj_ops_lib.operator import Audio, Observer
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.resampler import AudioResampler
+
+_JUMP_S = 0.1
+"""A time stamp further than this from where it should be is a hole or an overlap; below
+it is rounding, which Matroska's milliseconds and AAC's priming bring."""
+
+
+class Sound:
+    """One `Audio` plan on one clip: takes decoded frames, gives samples to its observers.
+
+    Args:
+        plan: Rate and mixing.
+        observers: Who gets the samples.
+        length_s: Length of the clip in seconds, None for up to the end of the sound.
+    """
+
+    def __init__(self, plan: Audio, observers: list[Observer], length_s: float | None) -> None:
+        self._plan = plan
+        self._observers = observers
+        self._length_s = length_s
+        self._resampler: AudioResampler | None = None
+        self._input: tuple[str, str, int] | None = None
+        self._rate = 0
+        self._channels = 1
+        self._expected_s = 0.0
+        self._position = 0
+        self.given = 0
+
+    def feed(self, frame: AudioFrame, time_s: float) -> None:
+        """Take the frame that begins `time_s` seconds after the clip's start."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._input != kind or abs(time_s - self._expected_s) > _JUMP_S:
+            self._restart(kind, time_s)
+        self._expected_s = time_s + frame.samples / frame.sample_rate
+        assert self._resampler is not None
+        for resampled in self._resampler.resample(frame):
+            self._take(resampled)
+
+    def finish(self) -> None:
+        """Give out what the resampler still holds."""
+        if self._resampler is not None:
+            for resampled in self._resampler.resample(None):
+                self._take(resampled)
+            self._resampler = None
+
+    def _restart(self, kind: tuple[str, str, int], time_s: float) -> None:
+        from av.audio.resampler import AudioResampler
+
+        self.finish()
+        self._input = kind
+        # A file that changes its rate on the way keeps the first one.
+        self._rate = self._rate or self._plan.rate or kind[2]
+        layout = "mono" if self._plan.mono else None
+        self._resampler = AudioResampler(format="fltp", layout=layout, rate=self._rate)
+        self._position = round(time_s * self._rate)
+
+    def _take(self, frame: AudioFrame) -> None:
+        samples = frame.to_ndarray().astype(np.float32, copy=False)
+        self._channels = samples.shape[0]
+        begin = self._position
+        self._position += samples.shape[1]
+        end = self._position
+        if self._length_s is not None:
+            end = min(end, round(self._length_s * self._rate))
+        while self.given < min(begin, end):
+            hole = min(begin - self.given, self._rate)
+            self._give(np.zeros((self._channels, hole), np.float32))
+        if self.given < end:
+            self._give(samples[:, self.given - begin : end - begin])
+
+    def _give(self, samples: npt.NDArray[np.float32]) -> None:
+        self.given += samples.shape[1]
+        samples.flags.writeable = False
+        for observer in self._observers:
+            observer.audio(samples)

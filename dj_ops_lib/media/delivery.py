@@ -1,0 +1,140 @@
+"""Frames of one clip to the observers that asked for them, each in the shape it asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dj_ops_lib.media.pictures import Converter, Format
+from dj_ops_lib.media.plans import KeyFrameSelection, Length, Pass, Selection, merged, select
+from dj_ops_lib.operator import At, Frame, Frames, Observer
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_MICROSECONDS = 1_000_000
+
+
+@dataclasses.dataclass(slots=True)
+class _Show:
+    """One plan's selection and who looks at it, by the converter that makes their picture."""
+
+    selection: Selection
+    viewers: dict[Converter, list[Observer]]
+
+
+class Delivery:
+    """Selects, converts once per size and format, and hands out.
+
+    Args:
+        wanted: Frame plans and their observers.
+        length: What the plans need to know of the clip.
+        display: Display (width, height) of the clip in pixels.
+        upright: Whether frames come turned upright already.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[tuple[Frames, Observer]],
+        length: Length,
+        display: tuple[int, int],
+        *,
+        upright: bool,
+    ) -> None:
+        self._converters: dict[tuple[int, int, Format], Converter] = {}
+        self._shows: dict[At, _Show] = {}
+        for need, observer in wanted:
+            width, height = need.size.resolve(*display) if need.size else display
+            key = (width, height, need.format)
+            if key not in self._converters:
+                self._converters[key] = Converter(width, height, need.format, upright=upright)
+            show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))
+            show.viewers.setdefault(self._converters[key], []).append(observer)
+        self.how = merged(self._shows)
+        self.delivered = 0
+        self._index = 0
+        self._first: tuple[VideoFrame, int, int] | None = None
+        self._last: tuple[VideoFrame, int, int] | None = None
+
+    @property
+    def conversions(self) -> int:
+        """Pictures made so far."""
+        return sum(converter.count for converter in self._converters.values())
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether any frame came by."""
+        return self._first is not None
+
+    @property
+    def wants_keys(self) -> bool:
+        """Whether key frames are asked for."""
+        return any(isinstance(s.selection, KeyFrameSelection) for s in self._shows.values())
+
+    @property
+    def next_target_us(self) -> int | None:
+        """The earliest time that a plan waits for, from the clip's start."""
+        targets = (show.selection.next_target_us for show in self._shows.values())
+        return min((t for t in targets if t is not None), default=None)
+
+    @property
+    def lacks_first(self) -> bool:
+        """At the end: whether the first frame is wanted, and was not decoded on the way."""
+        wanted = any(show.selection.left_over()[0] for show in self._shows.values())
+        return wanted and (self._first is None or self.how is not Pass.FULL)
+
+    def offer(self, frame: VideoFrame, time_us: int, pts_us: int) -> None:
+        """Show a frame to those who want it.
+
+        Args:
+            frame: The decoded frame.
+            time_us: Microseconds from the clip's start.
+            pts_us: Microseconds from the file's beginning.
+        """
+        key_frame = bool(frame.key_frame) or self.how is Pass.KEYS
+        self._last = (frame, time_us, pts_us)
+        if self._first is None:
+            self._first = self._last
+        pictures: dict[Converter, Frame] = {}
+        for show in self._shows.values():
+            for _ in range(show.selection.wants(time_us, self._index, key_frame=key_frame)):
+                self._show(show, self._last, self._index, pictures)
+        self._index += 1
+
+    def finish(self) -> None:
+        """Show the last frame to plans with targets past the end, the first where no key was."""
+        last: dict[Converter, Frame] = {}
+        first: dict[Converter, Frame] = {}
+        for show in self._shows.values():
+            wants_first, wants_last = show.selection.left_over()
+            if wants_first and self._first is not None:
+                self._show(show, self._first, 0, first)
+            if self._last is not None:
+                for _ in range(wants_last):
+                    self._show(show, self._last, self._index - 1, last)
+
+    def found_first(self, frame: VideoFrame, time_us: int, pts_us: int) -> None:
+        """Take the first frame, decoded afterwards because `lacks_first`."""
+        self._first = (frame, time_us, pts_us)
+
+    def _show(
+        self,
+        show: _Show,
+        what: tuple[VideoFrame, int, int],
+        index: int,
+        pictures: dict[Converter, Frame],
+    ) -> None:
+        source, time_us, pts_us = what
+        for converter, observers in show.viewers.items():
+            if converter not in pictures:
+                pictures[converter] = Frame(
+                    image=converter.convert(source),
+                    time_s=time_us / _MICROSECONDS,
+                    pts_s=pts_us / _MICROSECONDS,
+                    index=index if self.how is Pass.FULL else None,
+                    key_frame=bool(source.key_frame) or self.how is Pass.KEYS,
+                )
+            for observer in observers:
+                observer.frame(pictures[converter])
+                self.delivered += 1

@@ -1,0 +1,104 @@
+"""From a URI to bytes: checked against the roots, sized, opened, identified.
+
+Nothing here knows what a video is. A path is resolved (links and `..`) before
+it is compared with the roots, and looked at with `stat` before it is opened: a
+named pipe would block, a device would never end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.access import Access
+
+OBJECT_SCHEME = "s3://"
+
+
+def resolve(uri: str, access: Access) -> str:
+    """The checked absolute path, or `s3://` URI, that `uri` stands for.
+
+    Raises:
+        MediaError: `missing`, `forbidden` (another scheme, or outside the roots),
+            `unsupported` (not a regular file), `corrupt` (empty) or `too_large`.
+    """
+    if uri.startswith(OBJECT_SCHEME):
+        from dj_ops_lib.media import object_store
+
+        return object_store.resolve(uri, access)
+    return str(_local(uri, access))
+
+
+def open_media(uri: str, access: Access) -> str | BinaryIO:
+    """What `av.open` reads: a local path, or a seekable reader of an object's ranges.
+
+    Raises:
+        MediaError: As for `resolve`.
+    """
+    if uri.startswith(OBJECT_SCHEME):
+        from dj_ops_lib.media import object_store
+
+        return object_store.open_object(object_store.resolve(uri, access), access)
+    return str(_local(uri, access))
+
+
+def identify(uri: str, access: Access) -> tuple[str, int]:
+    """(media_id, size in bytes) of a file: `sha256:...`, or `etag:...` of an object.
+
+    Raises:
+        MediaError: As for `resolve`.
+    """
+    if uri.startswith(OBJECT_SCHEME):
+        from dj_ops_lib.media import object_store
+
+        return object_store.identify(object_store.resolve(uri, access), access)
+    path = _local(uri, access)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"sha256:{digest}", path.stat().st_size
+
+
+def check_size(uri: str, size: int, access: Access) -> None:
+    """Refuse a file that is empty or larger than the limits allow.
+
+    Raises:
+        MediaError: `corrupt` or `too_large`.
+    """
+    if size == 0:
+        raise MediaError(f"{uri}: the file is empty", "corrupt")
+    if size > access.limits.max_bytes:
+        limit = access.limits.max_bytes
+        raise MediaError(
+            f"{uri}: {size} bytes, more than the limit of {limit} (max_bytes)", "too_large"
+        )
+
+
+def _local(uri: str, access: Access) -> Path:
+    if "\0" in uri:
+        raise MediaError(f"{uri!r}: a path cannot hold a zero byte", "forbidden")
+    if "://" in uri:
+        raise MediaError(
+            f"{uri}: only local paths and s3:// are read; fetch other schemes first", "forbidden"
+        )
+    path = Path(os.path.realpath(uri))
+    roots = [Path(os.path.realpath(r)) for r in access.roots if "://" not in r]
+    if not any(path.is_relative_to(root) for root in roots):
+        where = ", ".join(access.roots) or "none configured"
+        leads = f" (leads to {path})" if str(path) != uri else ""
+        raise MediaError(f"{uri}{leads}: lies outside the media roots: {where}", "forbidden")
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise MediaError(f"{uri}: no such file", "missing") from None
+    except OSError as error:
+        raise MediaError(f"{uri}: cannot be read: {error.strerror}", "forbidden") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(
+            f"{uri}: not a regular file; folders, pipes and devices are not read", "unsupported"
+        )
+    check_size(uri, status.st_size, access)
+    return path

@@ -1,0 +1,144 @@
+"""Which frames a plan asks for, decided as frames go by. Pure: no file, no picture.
+
+A `Selection` is told of every frame of the clip that is decoded, in order of
+time, and says how often the plan wants it; at the end it may still ask for the
+first or the last frame. Times are microseconds from the clip's start, so that
+a time that went through a float column still meets its frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterable
+from fractions import Fraction
+
+from dj_ops_lib.operator import At, Every, Fps, KeyFrames, Uniform
+
+
+class Pass(enum.Enum):
+    """How much of a clip has to be decoded."""
+
+    KEYS = "key frames only"
+    SPARSE = "groups of pictures that hold a target, and key frames if asked for"
+    FULL = "every frame"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Length:
+    """What plans need to know of a clip beforehand.
+
+    Attributes:
+        duration_us: Duration in microseconds.
+        fps: Average frame rate in frames per second.
+        num_frames: Frames in the clip.
+    """
+
+    duration_us: int
+    fps: float
+    num_frames: int
+
+
+class Selection:
+    """One plan's choice among the frames of one clip."""
+
+    def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
+        """How often this frame is wanted (a target can be met twice by one frame)."""
+        raise NotImplementedError
+
+    def left_over(self) -> tuple[bool, int]:
+        """At the end: (whether the first frame is wanted, how often the last one is)."""
+        return False, 0
+
+    @property
+    def next_target_us(self) -> int | None:
+        """The time that is waited for; None where that is no time, or nothing is left."""
+        return None
+
+
+class EverySelection(Selection):
+    """Every frame."""
+
+    def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
+        """Always once."""
+        return 1
+
+
+class KeyFrameSelection(Selection):
+    """Every key frame; the first frame where there is none."""
+
+    def __init__(self) -> None:
+        self._found = False
+
+    def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
+        """Once, if it is a key frame."""
+        self._found |= key_frame
+        return int(key_frame)
+
+    def left_over(self) -> tuple[bool, int]:
+        """The first frame, if no key frame came by."""
+        return not self._found, 0
+
+
+class FpsSelection(Selection):
+    """Frames 0, step, 2 * step, ..., and frame 1 with `with_second`."""
+
+    def __init__(self, plan: Fps, length: Length) -> None:
+        rate = min(plan.rate, length.fps)
+        step = round(length.fps / rate) if rate > 0 else 1
+        self.step = max(1, min(step, length.num_frames - 1))
+        self._with_second = plan.with_second
+
+    def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
+        """By position among the clip's frames."""
+        return int(index % self.step == 0 or (self._with_second and index == 1))
+
+
+class UniformSelection(Selection):
+    """The first frame at or after each target time; the last frame for what is left."""
+
+    def __init__(self, plan: Uniform, length: Length) -> None:
+        n = max(1, min(plan.n, length.num_frames))
+        duration = length.duration_us
+        shares = [Fraction(1, 2)] if n == 1 else [Fraction(i, n - 1) for i in range(n)]
+        self.targets = [round(duration * share) for share in shares]
+        self._next = 0
+
+    def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
+        """Once for every target that it is the first to reach."""
+        before = self._next
+        while self._next < len(self.targets) and self.targets[self._next] <= time_us:
+            self._next += 1
+        return self._next - before
+
+    def left_over(self) -> tuple[bool, int]:
+        """The last frame, once for every target past the end."""
+        return False, len(self.targets) - self._next
+
+    @property
+    def next_target_us(self) -> int | None:
+        """The next target time."""
+        return self.targets[self._next] if self._next < len(self.targets) else None
+
+
+def select(at: At, length: Length) -> Selection:
+    """The selection that a plan makes on a clip of this length."""
+    match at:
+        case KeyFrames():
+            return KeyFrameSelection()
+        case Uniform():
+            return UniformSelection(at, length)
+        case Fps():
+            return FpsSelection(at, length)
+        case Every():
+            return EverySelection()
+
+
+def merged(plans: Iterable[At]) -> Pass | None:
+    """The one pass that serves all plans; None where no frame is asked for."""
+    kinds = {type(at) for at in plans}
+    if not kinds:
+        return None
+    if kinds & {Every, Fps}:
+        return Pass.FULL
+    return Pass.SPARSE if Uniform in kinds else Pass.KEYS
