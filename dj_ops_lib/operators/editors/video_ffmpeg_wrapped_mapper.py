@@ -1,0 +1,74 @@
+"""Editor: any FFmpeg video filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+
+from dj_ops_lib.clip import Clip, Edit
+from dj_ops_lib.operator import Editor, EditResult, parameter
+
+
+class VideoFfmpegWrappedMapper(Editor):
+    """Applies one FFmpeg filter to the picture.
+
+    The filters of `media/filter_rules.py` are allowed: from one picture to one picture, without
+    files. Options are FFmpeg's, by name. Sound and all else stays, where Data-Juicer keeps the
+    filtered stream alone. `global_args` must be empty: the clip is encoded once, at export.
+
+    Source: Data-Juicer's operator of the same name.
+    """
+
+    filter_name: str | None = parameter(None, "FFmpeg's name of the filter; none does nothing")
+    filter_kwargs: dict[str, str | int | float | bool] | None = parameter(
+        None, "options of the filter by name"
+    )
+    global_args: tuple[()] | None = parameter(None, "of Data-Juicer; must be empty")
+    capture_stderr: bool = parameter(True, "of Data-Juicer; no effect", decides=True)
+    overwrite_output: bool = parameter(True, "of Data-Juicer; no effect", decides=True)
+
+    @pydantic.field_validator("global_args", mode="before")
+    @classmethod
+    def _no_arguments(cls, value: Any) -> Any:
+        if value not in (None, [], ()):
+            raise ValueError("must be empty: nothing is encoded here; set encoders at export")
+        return None
+
+    @pydantic.model_validator(mode="after")
+    def _filter_is_allowed(self) -> VideoFfmpegWrappedMapper:
+        check_edit("video", self.filter_name, self.filter_kwargs)
+        return self
+
+    def measure(self, clip: Clip) -> EditResult:
+        """The edit, and the size that a picture of the row's size gets."""
+        from dj_ops_lib.media.filter_rules import filtered_size
+
+        if not clip.width or not clip.height:
+            raise ValueError(f"clip {clip.clip_id}: its width and height are unknown")
+        if self.filter_name is None:
+            return EditResult((), clip.width, clip.height)
+        edit = Edit(self.filter_name, options(self.filter_kwargs))
+        width, height = filtered_size(edit.filter, dict(edit.arguments), clip.width, clip.height)
+        return EditResult((edit,), width, height)
+
+
+def options(given: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Options as FFmpeg reads them, sorted, so that the same options make the same edit."""
+    text = {k: str(int(v)) if isinstance(v, bool) else str(v) for k, v in (given or {}).items()}
+    return tuple(sorted(text.items()))
+
+
+def check_edit(stream: str, name: str | None, given: dict[str, Any] | None) -> None:
+    """Whether the filter is allowed and takes the options.
+
+    Raises:
+        ValueError: It is not or does not, or options are given without a filter.
+    """
+    if name is None:
+        if given:
+            raise ValueError("filter_kwargs without filter_name")
+        return
+    from dj_ops_lib.media.filter_rules import check_filter
+
+    check_filter(stream, name, dict(options(given)))
