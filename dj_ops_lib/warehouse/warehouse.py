@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-import pyarrow as pa
-
 from dj_ops_lib.warehouse.provenance import Commit, Provenance
 
 if TYPE_CHECKING:
     import duckdb
     import lance
     import lancedb
+    import polars as pl
+    import pyarrow as pa
 
     from dj_ops_lib.warehouse.diff import Diff
     from dj_ops_lib.warehouse.explain import Explanation

@@ -1,0 +1,213 @@
+"""Takedown: everywhere, for good, and told in full."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from warehouse_rows import clip_batches, clip_row, put
+
+from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.warehouse import Provenance, Warehouse, staging, tombstones
+from dj_ops_lib.warehouse.maintenance import Policy
+from dj_ops_lib.warehouse.tombstones import Tombstone
+
+NOW = Policy(compact_at=2, index_at=1, keep_for=dt.timedelta(0))
+
+
+def ids(warehouse: Warehouse, table: str, version=None) -> set[str]:
+    batches = warehouse.scan(table, columns=["clip_id"], version=version)
+    return {i for b in batches for i in b.column("clip_id").to_pylist()}
+
+
+def pieces(parent: dict, count: int = 2) -> list[dict]:
+    return [
+        {
+            **parent,
+            "clip_id": f"{parent['clip_id']}#{i}",
+            "parent_id": parent["clip_id"],
+            "signature": f"sig-{parent['clip_id'].replace('/', '-')}-{i}",
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def corpus(warehouse: Warehouse) -> Warehouse:
+    """Two sources of three videos; `raw` knows no content, `clips` and `cleaned` cut in two."""
+    for source in ("one", "two"):
+        rows = [clip_row("s", i, source=source, clip_id=f"{source}/{i}") for i in range(3)]
+        for row in rows:
+            row["source_id"] = f"video-{row['clip_id'][-1]}"
+        put(warehouse, f"{source}/raw", "s", 0, rows=[{**r, "media_id": None} for r in rows])
+        put(warehouse, f"{source}/media", "s", 0, rows=rows)
+        cut = [p for r in rows for p in pieces(r)]
+        put(warehouse, f"{source}/t2v/clips", "s", 0, rows=cut)
+        put(warehouse, f"{source}/t2v/cleaned", "s", 0, rows=cut)
+    return warehouse
+
+
+def test_a_source_id_is_removed_from_every_table_of_its_source_only(corpus):
+    done = corpus.takedown([Tombstone("source_id", "video-1", "one")], reason="asked")
+    assert done.clips == ("one/1", "one/1#0", "one/1#1")
+    assert {t.table: t.rows for t in done.tables} == {
+        "one/raw": 1,
+        "one/media": 1,
+        "one/t2v/clips": 2,
+        "one/t2v/cleaned": 2,
+    }
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+    assert "one/1#0" not in ids(corpus, "one/t2v/cleaned")
+    assert ids(corpus, "two/raw") == {"two/0", "two/1", "two/2"}
+    assert [c.kind for c in corpus.history("one/raw")][-1] == "takedown"
+    assert corpus.shards("one/raw") == {"s": 2}
+
+
+def test_a_content_is_removed_where_only_its_clips_are_known_too(corpus):
+    """`raw` has no content identity, `two` has the same content under another id."""
+    done = corpus.takedown([Tombstone("media", "sha256:s-1")])
+    assert {t.table for t in done.tables} == {
+        f"{s}/{t}" for s in ("one", "two") for t in ("raw", "media", "t2v/clips", "t2v/cleaned")
+    }
+    for source in ("one", "two"):
+        assert ids(corpus, f"{source}/raw") == {f"{source}/0", f"{source}/2"}
+
+
+def test_a_clip_takes_its_pieces_along_and_leaves_its_siblings(corpus):
+    corpus.takedown([Tombstone("clip", "one/1")])
+    assert ids(corpus, "one/t2v/clips") == {f"one/{i}#{j}" for i in (0, 2) for j in (0, 1)}
+    corpus.takedown([Tombstone("clip", "one/0#1")])
+    assert ids(corpus, "one/t2v/clips") == {"one/0#0", "one/2#0", "one/2#1"}
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+
+
+def test_what_was_taken_down_does_not_come_back_by_any_way_of_writing(corpus):
+    raw = [clip_row("s", i, source="one", clip_id=f"one/{i}") for i in range(3)]
+    for row in raw:
+        row["source_id"] = f"video-{row['clip_id'][-1]}"
+    before = corpus.version("one/raw")
+    corpus.takedown([Tombstone("source_id", "video-1", "one")])
+
+    put(corpus, "one/raw", "s", 0, rows=raw)
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+    (last,) = corpus.history("one/raw")[-1:]
+    assert last.provenance.rows_out == 2
+    put(corpus, "one/t2v/late", "s", 0, rows=[p for r in raw for p in pieces(r)])
+    assert ids(corpus, "one/t2v/late") == {f"one/{i}#{j}" for i in (0, 2) for j in (0, 1)}
+    corpus.overwrite("one/raw", clip_batches(raw), schema=CLIP_SCHEMA, provenance=Provenance())
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+    corpus.restore("one/raw", before)
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+
+
+def test_a_writer_that_began_before_the_takedown_brings_nothing_back(corpus):
+    """Its rows are staged already when the tombstone appears."""
+
+    def rows():
+        yield from clip_batches([clip_row("late", i) for i in range(3)])
+        corpus.takedown([Tombstone("media", "sha256:late-1")])
+
+    corpus.replace_shard("one/raw", "late", rows(), schema=CLIP_SCHEMA, provenance=Provenance())
+    assert corpus.shards("one/raw") == {"late": 2, "s": 3}
+    assert "late/1" not in ids(corpus, "one/raw")
+
+
+def test_a_takedown_between_the_last_look_and_the_commit_is_noticed(corpus, monkeypatch):
+    """The narrowest moment: tombstones were just read, the commit is about to be made."""
+    original = staging.Staged.withhold
+    calls = []
+
+    def withhold(self, gone, dataset):
+        original(self, gone, dataset)
+        calls.append(dataset.version)
+        if len(calls) == 1:
+            corpus.takedown([Tombstone("media", "sha256:late-1")])
+
+    monkeypatch.setattr(staging.Staged, "withhold", withhold)
+    put(corpus, "one/raw", "late", 3)
+    assert len(calls) == 2
+    assert corpus.shards("one/raw") == {"late": 2, "s": 3}
+
+
+def test_a_table_created_during_a_takedown_is_clean_too(warehouse):
+    def rows():
+        yield from clip_batches([clip_row("late", i) for i in range(3)])
+        warehouse.takedown([Tombstone("source_id", "video-late-0")])
+
+    warehouse.replace_shard("x/raw", "late", rows(), schema=CLIP_SCHEMA, provenance=Provenance())
+    assert warehouse.shards("x/raw") == {"late": 2}
+
+
+def test_rows_inside_a_compacted_indexed_fragment_are_removed(corpus):
+    put(corpus, "one/raw", "more", 50)
+    corpus.maintain("one/raw", NOW)
+    corpus.takedown([Tombstone("source_id", "video-more-7"), Tombstone("clip", "one/0")])
+    assert corpus.shards("one/raw") == {"more": 49, "s": 2}
+    assert not corpus.lance("one/raw").count_rows("clip_id = 'more/7'")
+
+
+def test_rendered_files_go_unless_a_remaining_clip_has_the_same_content(corpus, tmp_path):
+    rendered = tmp_path / "rendered"
+    (rendered / "deep").mkdir(parents=True)
+    gone = [rendered / "sig-one-1-0.mp4", rendered / "deep" / "sig-one-1-1.mp4"]
+    stays = [rendered / "sig-one-0-0.mp4", rendered / "sig-one-1-00.mp4"]
+    for path in gone + stays:
+        path.write_bytes(b"x")
+    shared = {**pieces(clip_row("s", 7))[0], "signature": "sig-one-1-1"}
+    put(corpus, "two/shared", "s", 0, rows=[shared])
+    done = corpus.takedown([Tombstone("source_id", "video-1", "one")], rendered=[str(rendered)])
+    assert done.files == (str(gone[0]),)
+    assert [p.exists() for p in gone + stays] == [False, True, True, True]
+
+
+def test_tagged_versions_that_still_hold_it_are_reported_and_ended_on_request(corpus):
+    corpus.tag("one/raw", "release")
+    corpus.tag("two/raw", "clean")
+    done = corpus.takedown([Tombstone("source_id", "video-1", "one")])
+    (tagged,) = done.tagged
+    assert (tagged.table, tagged.tag, tagged.rows, tagged.purged) == (
+        "one/raw",
+        "release",
+        1,
+        False,
+    )
+    assert "one/1" in ids(corpus, "one/raw", "release")
+
+    again = corpus.takedown([Tombstone("source_id", "video-1", "one")], purge_versions=True)
+    assert [(t.tag, t.purged) for t in again.tagged] == [("release", True)]
+    assert corpus.tags("one/raw") == []
+    assert [t.name for t in corpus.tags("two/raw")] == ["clean"]
+    assert len(corpus.lance("one/raw").versions()) == 1
+    assert ids(corpus, "one/raw") == {"one/0", "one/2"}
+
+
+def test_purging_leaves_no_byte_of_the_clip_in_any_file(corpus, tmp_path):
+    secret = "caption-of-a-person-who-objected-1b7c"
+    put(corpus, "one/raw", "p", 0, rows=[clip_row("p", i, text=f"{secret}-{i}") for i in range(9)])
+    corpus.maintain("one/raw", NOW)
+
+    def holders(text: str) -> list[Path]:
+        files = (p for p in (tmp_path / "warehouse/one").rglob("*") if p.is_file())
+        return [p for p in files if text.encode() in p.read_bytes()]
+
+    assert holders("video-p-4")
+    corpus.takedown([Tombstone("source_id", "video-p-4")], purge_versions=True)
+    assert holders("video-p-4") == []
+    assert corpus.shards("one/raw")["p"] == 8
+
+
+def test_tombstones_are_recorded_once_and_kept_with_their_reason(corpus):
+    for _ in range(2):
+        corpus.takedown([Tombstone("source_id", "video-1", "one")], reason="court order 7")
+    stored = corpus._store.open(tombstones.TABLE).to_table().to_pylist()
+    assert len(stored) == len({(r["kind"], r["source"], r["value"]) for r in stored})
+    assert {r["reason"] for r in stored} == {"court order 7"}
+    assert corpus.tables() == sorted(t for t in corpus.tables() if not t.startswith("_"))
+
+
+def test_a_takedown_of_nothing_known_still_holds_for_what_comes_later(warehouse):
+    done = warehouse.takedown([Tombstone("source_id", "video-s-1")])
+    assert (done.clips, done.tables) == ((), ())
+    put(warehouse, "x/raw", "s", 3)
+    assert ids(warehouse, "x/raw") == {"s/0", "s/2"}
