@@ -50,10 +50,10 @@ def _uneven_times(frames: int) -> tuple[int, ...]:
 
 
 def _fade() -> tuple[Shot, Shot]:
-    """Grey on grey, so that a detector of sudden changes of colour has nothing to hold on to."""
+    """Out to black and in again, in strong colours: their saturation stays until it is black."""
     return (
-        shot(2.5, "white", "circle", "grey", fade_out=20),
-        shot(2.5, "black", "square", "grey", "from right to left", fade_in=20),
+        shot(2.5, "yellow", "circle", "blue", fade_out=20),
+        shot(2.5, "white", "square", "red", "from right to left", fade_in=20),
     )
 
 

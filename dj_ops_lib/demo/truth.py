@@ -1,6 +1,6 @@
 """The right answer for every clip, from how the corpus is made; nothing is decoded or measured.
 
-The answers are those of the demo recipe `t2v`: cut at hard cuts and every ten
+The answers are those of the demo recipe `t2v`: cut between shots and every ten
 seconds, keep what is large enough, not too wide, long enough and moves, drop
 exact copies. Its thresholds are repeated here on purpose: this is the other
 side of the comparison.
@@ -47,7 +47,7 @@ def clip_truth(
 
     Returns:
         `key` with `availability`, and either `outcome` for a clip that gets no further than the
-        media stage, or `pieces`: spans in seconds, each with its `outcome`.
+        media stage, or `pieces`: spans in seconds, how far each may be off, and its `outcome`.
     """
     availability = MEDIA_ERRORS.get(video.fate, "ok")
     entry: dict[str, Any] = {**key, "availability": availability}
@@ -58,7 +58,7 @@ def clip_truth(
     end = min(end, video.frames)
     pieces = []
     for a, b in spans(video, start, end):
-        span = _span(video, a, b)
+        span = {**_span(video, a, b), "tolerance_s": _tolerance_s(video, a, b)}
         outcome = rejection(video, a, b)
         if outcome is None and copies:
             first = {name: copies[0][name] for name in ("source_id", "annotation_row")}
@@ -68,8 +68,8 @@ def clip_truth(
 
 
 def spans(video: Video, start: int, end: int) -> list[tuple[int, int]]:
-    """The pieces of a clip in frames: between hard cuts, and at most ten seconds each."""
-    edges = [start, *(cut for cut in video.hard_cuts() if start < cut < end), end]
+    """The pieces of a clip in frames: one shot each, and at most ten seconds."""
+    edges = [start, *(cut for cut, _ in video.boundaries() if start < cut < end), end]
     pieces = []
     for a, b in itertools.pairwise(edges):
         for begin in range(a, b, LONGEST_PIECE):
@@ -94,7 +94,7 @@ def rejection(video: Video, start: int, end: int) -> Outcome | None:
 
 
 def motion(video: Video, start: int, end: int) -> str:
-    """`static`, `moderate` or `too_fast`, of a piece without a hard cut."""
+    """`static`, `moderate` or `too_fast`, of a piece of one shot."""
     shots = [shot for a, b, shot in video.takes() if a < end and b > start]
     if any(shot.pan >= FAST for shot in shots):
         return "too_fast"
@@ -118,7 +118,7 @@ def video_truth(source: str, video: Video, file: str) -> dict[str, Any]:
         "coded_width": video.width,
         "coded_height": video.height,
         "rotation": video.encoding.rotation,
-        "sample_aspect_ratio": str(video.encoding.sample_aspect_ratio).replace("/", ":"),
+        "sample_aspect_ratio": _ratio(video.encoding.sample_aspect_ratio),
         "pixel_format": video.encoding.pixel_format,
         "num_frames": video.frames,
         "duration_s": video.duration_s,
@@ -138,7 +138,8 @@ def video_truth(source: str, video: Video, file: str) -> dict[str, Any]:
             }
             for a, b, shot in video.takes()
         ],
-        "hard_cuts_s": [_seconds(video, cut) for cut in video.hard_cuts()],
+        "hard_cuts_s": [_seconds(video, cut) for cut, fades in video.boundaries() if not fades],
+        "fades_s": [_seconds(video, cut) for cut, fades in video.boundaries() if fades],
         "text": [{"text": title.text, "box": list(title.box)} for title in video.titles],
         "visible_box": visible,
         "near_duplicates": video.group,
@@ -148,6 +149,12 @@ def video_truth(source: str, video: Video, file: str) -> dict[str, Any]:
 
 def _span(video: Video, start: int, end: int) -> dict[str, float]:
     return {"start_s": _seconds(video, start), "end_s": _seconds(video, end)}
+
+
+def _tolerance_s(video: Video, start: int, end: int) -> float:
+    """Half a frame, or half a second at a fade, which has no one right frame to cut at."""
+    faded = any(fades and cut in {start, end} for cut, fades in video.boundaries())
+    return 0.5 if faded else 0.5 / FPS
 
 
 def _seconds(video: Video, frame: int) -> float:
@@ -163,3 +170,7 @@ def _rejected(stage: str, operator: str) -> Outcome:
 
 def _error(stage: str, error_class: str) -> Outcome:
     return {"stage": stage, "keep": False, "error": error_class}
+
+
+def _ratio(ratio: Fraction) -> str:
+    return f"{ratio.numerator}:{ratio.denominator}"

@@ -7,6 +7,7 @@ Which videos there are is `plan.py`; what the pipeline must say about them is
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -43,7 +44,8 @@ class Video:
     Attributes:
         source_id: Id in its dataset, and name of the file.
         feature: What it is in the corpus for, such as `hard_cuts` or `plain`.
-        shots: What it shows; takes follow each other by hard cuts where nothing fades.
+        shots: What it shows; takes follow each other by hard cuts, or by a fade through
+            black where one fades out and the next fades in.
         width: Coded width in pixels.
         height: Coded height in pixels.
         encoding: How it is written.
@@ -97,10 +99,11 @@ class Video:
             yield start, start + shot.frames, shot
             start += shot.frames
 
-    def hard_cuts(self) -> list[int]:
-        """Frames at which a take begins without a fade."""
-        cuts = []
-        for before, after in zip(self.shots, self.shots[1:], strict=False):
-            cuts.append(not (before.fade_out and after.fade_in))
-        starts = [start for start, _, _ in self.takes()][1:]
-        return [start for start, cut in zip(starts, cuts, strict=True) if cut]
+    def boundaries(self) -> list[tuple[int, bool]]:
+        """(first frame of a take, whether it fades in from the take before) for all but the first.
+
+        A hard cut is at one frame; a fade through black may be cut anywhere in the dark.
+        """
+        starts = [start for start, _, _ in self.takes()]
+        fades = [a.fade_out > 0 and b.fade_in > 0 for a, b in itertools.pairwise(self.shots)]
+        return list(zip(starts[1:], fades, strict=True))
