@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-VIDEO_FILTERS = frozenset(  # a list of words reads better than 100 quoted strings
+_VIDEO = (
     "amplify atadenoise avgblur bilateral bm3d boxblur bwdif cas chromanr chromashift colorbalance "
     "colorchannelmixer colorcontrast colorcorrect colorhold colorize colorlevels colortemperature "
     "convolution crop curves dblur deband deblock deflate deflicker delogo despill dilation "
@@ -20,21 +20,23 @@ VIDEO_FILTERS = frozenset(  # a list of words reads better than 100 quoted strin
     "nlmeans noise normalize null owdenoise pad perspective pixelize pp prewitt pseudocolor "
     "removegrain rgbashift roberts rotate sab scale scharr scroll selectivecolor setdar setparams "
     "setrange setsar shear shuffleplanes smartblur sobel spp swapuv tonemap transpose unsharp "
-    "uspp v360 vaguedenoiser vflip vibrance vignette xbr yadif yaepblur zscale".split()  # noqa: SIM905
+    "uspp v360 vaguedenoiser vflip vibrance vignette xbr yadif yaepblur zscale"
 )
+VIDEO_FILTERS = frozenset(_VIDEO.split())
 """Filters from one picture to one picture. Left out on purpose: those that read or write files
 (`movie`, `subtitles`, `drawtext`, `lut3d`, `removelogo`, `deshake`, `sr`, ...), take commands
 (`sendcmd`, `zmq`), or change time (`fps`, `setpts`, `trim`, `loop`, `reverse`, `select`, ...)."""
 
-AUDIO_FILTERS = frozenset(
+_AUDIO = (
     "acompressor acontrast acrusher adeclick adeclip adecorrelate adenorm adynamicequalizer "
     "adynamicsmooth aemphasis aexciter afade afftdn aformat agate alimiter allpass anequalizer "
     "anlmdn anull aphaser apsyclip apulsator aresample asoftclip asubboost asubcut asupercut "
     "asuperpass asuperstop atilt bandpass bandreject bass biquad chorus compand crossfeed "
     "crystalizer dcshift deesser dialoguenhance dynaudnorm earwax equalizer extrastereo flanger "
     "haas hdcd highpass highshelf loudnorm lowpass lowshelf mcompand pan speechnorm stereotools "
-    "stereowiden superequalizer tiltshelf treble tremolo vibrato virtualbass volume".split()  # noqa: SIM905
+    "stereowiden superequalizer tiltshelf treble tremolo vibrato virtualbass volume"
 )
+AUDIO_FILTERS = frozenset(_AUDIO.split())
 """Filters from sound to sound of the same length. Left out: those that read or write files
 (`amovie`, `arnndn`, `sofalizer`, `firequalizer`, ...) or change time (`atempo`, `atrim`, ...)."""
 
