@@ -41,16 +41,14 @@ from dj_ops_lib.warehouse import Warehouse
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-ROWS_PER_SHARD = 8
-"""Entries in a shard of the demo, so that every source has several."""
-
 INSTANCE = Path(__file__).parent.parent / "deployments" / "local" / "dagster.yaml"
 
 
 def main() -> int:
     """Build the corpus, run everything, show what came out; 1 if a run failed."""
     started = time.monotonic()
-    console = Console()
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=120)
     home = prepare_instance()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -116,9 +114,6 @@ def corpus(console: Console) -> None:
     with console.status("generating the demo corpus"):
         started = time.monotonic()
         generate(root)
-        for folder in (p for p in root.iterdir() if p.is_dir()):
-            text = f"rows_per_shard: {ROWS_PER_SHARD}\n"
-            (folder / "source.yaml").write_text(text, encoding="utf-8")
     unfinished.unlink()
     console.print(f"corpus in {root}: {time.monotonic() - started:.0f} s")
 
@@ -138,10 +133,10 @@ def materialize(
     for run_id in end_abandoned_runs(instance):
         console.print(f"ended run {run_id[:8]}, whose process is gone")
     sources = sorted({k.path[0] for k in graph.get_all_asset_keys()})
-    run_all([Run(s, None) for s in sources], home, console)
-    found = [Run(s, shard) for s in sources for shard in registered_shards(instance, s)]
+    run_all([Run(tuple(sources), None)], home, console)
+    found = [Run((s,), shard) for s in sources for shard in registered_shards(instance, s)]
     # Neighbours are of different sources: deduplication compares a source's shards with each other.
-    found.sort(key=lambda run: (run.shard, run.source))
+    found.sort(key=lambda run: (run.shard or "", run.sources))
     due = outdated(instance, graph, warehouse, found)
     if len(due) < len(found):
         console.print(f"{len(found) - len(due)} of {len(found)} shards are up to date")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 import polars as pl
+from rich import box
 from rich.table import Table
 
 from dj_assets.runs import latest
@@ -29,6 +30,7 @@ _COLUMNS: dict[str, Literal["left", "right"]] = {
     "errors": "left",
     "hours kept": "right",
 }
+_NARROW = ("source", "recipe", "stage", "rows in", "kept", "hours kept")
 
 
 def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
@@ -40,9 +42,9 @@ def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
 
 def table(instance: dg.DagsterInstance, graph: AssetGraph, warehouse: Warehouse) -> Table:
     """One line a stage: rows in, kept, rejected by which operator, errors, hours of video."""
-    shown = Table(title="What came out", title_justify="left")
+    shown = Table(title="What came out", title_justify="left", box=box.SIMPLE_HEAD)
     for name, side in _COLUMNS.items():
-        shown.add_column(name, justify=side, overflow="fold")
+        shown.add_column(name, justify=side, overflow="fold", no_wrap=name in _NARROW)
     before = None
     for key in stage_keys(graph):
         name = key.to_user_string()

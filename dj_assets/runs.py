@@ -41,26 +41,30 @@ _INPUT_VERSION = "dagster/input_data_version/"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """Everything of one source over one shard, or its manifest where `shard` is None."""
+    """All stages of one source over one shard, or the manifests of several sources."""
 
-    source: str
+    sources: tuple[str, ...]
     shard: str | None
 
     @property
     def name(self) -> str:
         """For people and for the log file."""
-        return f"{self.source}-{self.shard or 'manifest'}"
+        return "manifests" if self.shard is None else f"{self.sources[0]}-{self.shard}"
 
     @property
     def selection(self) -> str:
         """The assets, in Dagster's selection syntax."""
-        manifest = f'key:"{self.source}/manifest"'
-        return manifest if self.shard is None else f"group:{self.source} and not {manifest}"
+        manifests = " or ".join(f'key:"{s}/manifest"' for s in self.sources)
+        if self.shard is None:
+            return manifests
+        return f"group:{self.sources[0]} and not {manifests}"
 
     def command(self) -> list[str]:
         """The run process's command line."""
+        # Without the attribute Dagster builds the definitions once more to see which there are.
         command = [sys.executable, "-m", "dagster", "asset", "materialize"]
-        command += ["--module-name", "dj_assets.definitions", "--select", self.selection]
+        command += ["--module-name", "dj_assets.definitions", "--attribute", "defs"]
+        command += ["--select", self.selection]
         return command if self.shard is None else [*command, "--partition", self.shard]
 
     def start(self, log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -124,7 +128,7 @@ def outdated(
     return [
         run
         for run in runs
-        if not all(current(k, run.shard) for k in tables if k.path[0] == run.source)
+        if not all(current(k, run.shard) for k in tables if k.path[0] in run.sources)
     ]
 
 
