@@ -25,11 +25,21 @@ class OperatorUse:
         operator: Name of the operator, or of the step where no operator ran (`ingest`, `media`).
         parameters: Its parameters as JSON values.
         version: The operator's `version`.
+        rows_in: Rows that reached it.
+        rejected: Rows that it rejected.
+        measured: Clips that it measured for this commit.
+        seconds: CPU seconds spent in it, without decoding.
+        pass_seconds: CPU seconds of the passes that it took part in, decoding included.
     """
 
     operator: str
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     version: str = "1"
+    rows_in: int = 0
+    rejected: int = 0
+    measured: int = 0
+    seconds: float = 0.0
+    pass_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,9 +79,11 @@ class Provenance:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:
         """The provenance stored as a JSON object."""
-        operators = tuple(OperatorUse(**o) for o in record.get("operators", ()))
-        known = {f.name for f in dataclasses.fields(cls)} - {"operators"}
-        return cls(**{k: v for k, v in record.items() if k in known}, operators=operators)
+        own = _known(cls, record)
+        own["operators"] = tuple(
+            OperatorUse(**_known(OperatorUse, o)) for o in record.get("operators", ())
+        )
+        return cls(**own)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,6 +114,12 @@ class Commit:
     def shard(self) -> str | None:
         """The shard that was replaced, if one was."""
         return self.provenance.shard if self.provenance and self.kind == "replace" else None
+
+
+def _known(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows: another one may have written the record."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    return {k: v for k, v in record.items() if k in names}
 
 
 def encode(kind: str, provenance: Provenance | None = None, **details: Any) -> dict[str, str]:

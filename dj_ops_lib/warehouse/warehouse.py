@@ -219,11 +219,11 @@ class Warehouse:
 
     # --- history -----------------------------------------------------------------------------
 
-    def history(self, table: str) -> list[Commit]:
-        """All commits of a table, oldest first, cleaned-up versions included."""
+    def history(self, table: str, since: int = 0) -> list[Commit]:
+        """All commits of a table after version `since`, oldest first, cleaned-up ones included."""
         from dj_ops_lib.warehouse import history
 
-        return history.commits(self._store, table, self._store.open(table))
+        return history.commits(self._store, table, self._store.open(table), since)
 
     def explain(self, table: str, clip_id: str) -> Explanation:
         """Walk a clip back through its parents and tables to its annotation line.
