@@ -7,16 +7,24 @@ dropped, so that a sample's position is its time. A clip without sound gets none
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
+import av.error
 import numpy as np
 import numpy.typing as npt
 
+from dj_ops_lib.clip import Edit
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.edits import SoundEdits
 from dj_ops_lib.operator import Audio, Observer
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.resampler import AudioResampler
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
 
 _JUMP_S = 0.1
 """A time stamp further than this from where it should be is a hole or an overlap; below
@@ -91,3 +99,98 @@ class Sound:
         samples.flags.writeable = False
         for observer in self._observers:
             observer.audio(samples)
+
+
+class Hearing:
+    """Decodes the first audio stream of a clip for all plans.
+
+    Args:
+        stream: The stream.
+        wanted: Plans and their observers.
+        edits: The clip's edits.
+        window: (time stamp of the file's beginning, start, end) in microseconds, the last
+            two from the file's beginning; no end is the end of the sound.
+        uri: Name of the file, for messages.
+    """
+
+    def __init__(
+        self,
+        stream: AudioStream,
+        wanted: Sequence[tuple[Audio, Observer]],
+        edits: Sequence[Edit],
+        window: tuple[int, int, int | None],
+        uri: str,
+    ) -> None:
+        self.stream = stream
+        self._zero_us, self._start_us, self._end_us = window
+        length = None if self._end_us is None else (self._end_us - self._start_us) / 1e6
+        listeners: dict[Audio, list[Observer]] = {}
+        for plan, observer in wanted:
+            listeners.setdefault(plan, []).append(observer)
+        self._sounds = [Sound(plan, who, length) for plan, who in listeners.items()]
+        self._edits = SoundEdits(edits, uri)
+        self._uri = uri
+        self._next_us = self._start_us
+        self.past_end = False
+
+    @classmethod
+    def of(
+        cls,
+        container: InputContainer,
+        wanted: Sequence[tuple[Audio, Observer]],
+        edits: Sequence[Edit],
+        window: tuple[int, int, int | None],
+        uri: str,
+    ) -> Self | None:
+        """For a container; None where nobody listens or there is nothing to hear."""
+        streams = container.streams.audio
+        return cls(streams[0], wanted, edits, window, uri) if wanted and streams else None
+
+    @property
+    def given(self) -> int:
+        """Samples per channel handed out so far, over all plans."""
+        return sum(sound.given for sound in self._sounds)
+
+    def feed(self, packet: Packet[AudioStream]) -> None:
+        """Decode a packet and hand out what of it lies in the window.
+
+        Raises:
+            MediaError: `decode_error`.
+        """
+        if self.past_end:
+            return
+        if packet.is_corrupt:
+            raise self._error("damaged packet")
+        try:
+            frames = self.stream.codec_context.decode(packet if packet.size else None)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as error:
+            raise self._error(str(error.strerror)) from error
+        for frame in frames:
+            self._hear(frame)
+
+    def finish(self) -> None:
+        """Hand out what filters and resamplers still hold."""
+        for edited, time_s in self._edits.push(None, 0.0):
+            self._give(edited, time_s)
+        for sound in self._sounds:
+            sound.finish()
+
+    def _hear(self, frame: AudioFrame) -> None:
+        time_us = self._next_us
+        if frame.pts is not None and self.stream.time_base is not None:
+            time_us = round(frame.pts * self.stream.time_base * 1_000_000) - self._zero_us
+        self._next_us = time_us + round(frame.samples * 1_000_000 / frame.sample_rate)
+        if self._end_us is not None and time_us >= self._end_us:
+            self.past_end = True
+        elif self._next_us > self._start_us:
+            for edited, time_s in self._edits.push(frame, (time_us - self._start_us) / 1e6):
+                self._give(edited, time_s)
+
+    def _give(self, frame: AudioFrame, time_s: float) -> None:
+        for sound in self._sounds:
+            sound.feed(frame, time_s)
+
+    def _error(self, text: str) -> MediaError:
+        return MediaError(f"{self._uri}: decoding its sound fails: {text}", "decode_error")

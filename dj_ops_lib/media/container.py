@@ -23,6 +23,7 @@ from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import DEMUXERS, PROTOCOLS, Access
 
 _OPTIONS = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": ",".join(PROTOCOLS)}
+_GENERATE_PTS: int = Flags.gen_pts.value  # type: ignore[assignment]
 _UNSUPPORTED = (
     av.error.ArgumentError,
     av.error.DecoderNotFoundError,
@@ -56,7 +57,7 @@ def open_container(uri: str, access: Access) -> Iterator[InputContainer]:
             raise MediaError(f"{uri}: cannot be opened: {error.strerror}", "corrupt") from error
         # PyAV asks for it; in an AVI with B-frames it makes up times in the wrong order, where
         # a decoder left alone gives the frames' order of display.
-        container.flags &= ~int(Flags.gen_pts.value)
+        container.flags &= ~_GENERATE_PTS
         with container:
             yield container
     finally:

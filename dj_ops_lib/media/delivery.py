@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dj_ops_lib.media.edits import PictureEdits
 from dj_ops_lib.media.pictures import Converter, Format
 from dj_ops_lib.media.plans import KeyFrameSelection, Length, Pass, Selection, merged, select
 from dj_ops_lib.operator import At, Frame, Frames, Observer
@@ -24,6 +25,19 @@ class _Show:
     viewers: dict[Converter, list[Observer]]
 
 
+@dataclasses.dataclass(slots=True)
+class _Seen:
+    """A frame that came by, and what was made of it; only the first and the last are kept."""
+
+    frame: VideoFrame
+    time_us: int
+    pts_us: int
+    index: int | None
+    key_frame: bool
+    edited: VideoFrame | None = None
+    pictures: dict[Converter, Frame] = dataclasses.field(default_factory=dict)
+
+
 class Delivery:
     """Selects, converts once per size and format, and hands out.
 
@@ -31,7 +45,9 @@ class Delivery:
         wanted: Frame plans and their observers.
         length: What the plans need to know of the clip.
         display: Display (width, height) of the clip in pixels.
-        upright: Whether frames come turned upright already.
+        edits: What is done to a picture before it is shown; None for nothing, or where the
+            frames that are offered went through it already (`edited`).
+        edited: Whether frames come edited, and therefore upright.
     """
 
     def __init__(
@@ -40,22 +56,27 @@ class Delivery:
         length: Length,
         display: tuple[int, int],
         *,
-        upright: bool,
+        edits: PictureEdits | None = None,
+        edited: bool = False,
     ) -> None:
+        self._edits = edits
         self._converters: dict[tuple[int, int, Format], Converter] = {}
         self._shows: dict[At, _Show] = {}
         for need, observer in wanted:
             width, height = need.size.resolve(*display) if need.size else display
             key = (width, height, need.format)
             if key not in self._converters:
-                self._converters[key] = Converter(width, height, need.format, upright=upright)
+                self._converters[key] = Converter(
+                    width, height, need.format, upright=edited or edits is not None
+                )
             show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))
             show.viewers.setdefault(self._converters[key], []).append(observer)
-        self.how = merged(self._shows)
+        how = merged(self._shows)
+        self.how = Pass.FULL if edited and how is not None else how
         self.delivered = 0
         self._index = 0
-        self._first: tuple[VideoFrame, int, int] | None = None
-        self._last: tuple[VideoFrame, int, int] | None = None
+        self._first: _Seen | None = None
+        self._last: _Seen | None = None
 
     @property
     def conversions(self) -> int:
@@ -84,57 +105,50 @@ class Delivery:
         wanted = any(show.selection.left_over()[0] for show in self._shows.values())
         return wanted and (self._first is None or self.how is not Pass.FULL)
 
-    def offer(self, frame: VideoFrame, time_us: int, pts_us: int) -> None:
+    def offer(self, frame: VideoFrame, time_us: int, pts_us: int, *, key_frame: bool) -> None:
         """Show a frame to those who want it.
 
         Args:
             frame: The decoded frame.
             time_us: Microseconds from the clip's start.
             pts_us: Microseconds from the file's beginning.
+            key_frame: Whether it is a key frame.
         """
-        key_frame = bool(frame.key_frame) or self.how is Pass.KEYS
-        self._last = (frame, time_us, pts_us)
+        index = self._index if self.how is Pass.FULL else None
+        seen = self._last = _Seen(frame, time_us, pts_us, index, key_frame)
         if self._first is None:
-            self._first = self._last
-        pictures: dict[Converter, Frame] = {}
+            self._first = seen
         for show in self._shows.values():
             for _ in range(show.selection.wants(time_us, self._index, key_frame=key_frame)):
-                self._show(show, self._last, self._index, pictures)
+                self._show(show, seen)
         self._index += 1
-
-    def finish(self) -> None:
-        """Show the last frame to plans with targets past the end, the first where no key was."""
-        last: dict[Converter, Frame] = {}
-        first: dict[Converter, Frame] = {}
-        for show in self._shows.values():
-            wants_first, wants_last = show.selection.left_over()
-            if wants_first and self._first is not None:
-                self._show(show, self._first, 0, first)
-            if self._last is not None:
-                for _ in range(wants_last):
-                    self._show(show, self._last, self._index - 1, last)
 
     def found_first(self, frame: VideoFrame, time_us: int, pts_us: int) -> None:
         """Take the first frame, decoded afterwards because `lacks_first`."""
-        self._first = (frame, time_us, pts_us)
+        self._first = _Seen(frame, time_us, pts_us, None, bool(frame.key_frame))
 
-    def _show(
-        self,
-        show: _Show,
-        what: tuple[VideoFrame, int, int],
-        index: int,
-        pictures: dict[Converter, Frame],
-    ) -> None:
-        source, time_us, pts_us = what
+    def finish(self) -> None:
+        """Show the last frame to plans with targets past the end, the first where no key was."""
+        for show in self._shows.values():
+            wants_first, wants_last = show.selection.left_over()
+            if wants_first and self._first is not None:
+                self._show(show, self._first)
+            if self._last is not None:
+                for _ in range(wants_last):
+                    self._show(show, self._last)
+
+    def _show(self, show: _Show, seen: _Seen) -> None:
         for converter, observers in show.viewers.items():
-            if converter not in pictures:
-                pictures[converter] = Frame(
-                    image=converter.convert(source),
-                    time_s=time_us / _MICROSECONDS,
-                    pts_s=pts_us / _MICROSECONDS,
-                    index=index if self.how is Pass.FULL else None,
-                    key_frame=bool(source.key_frame) or self.how is Pass.KEYS,
+            if converter not in seen.pictures:
+                if self._edits is not None and seen.edited is None:
+                    seen.edited = self._edits.apply(seen.frame, seen.time_us)
+                seen.pictures[converter] = Frame(
+                    image=converter.convert(seen.edited or seen.frame),
+                    time_s=seen.time_us / _MICROSECONDS,
+                    pts_s=seen.pts_us / _MICROSECONDS,
+                    index=seen.index,
+                    key_frame=seen.key_frame,
                 )
             for observer in observers:
-                observer.frame(pictures[converter])
+                observer.frame(seen.pictures[converter])
                 self.delivered += 1

@@ -27,9 +27,9 @@ def resolve(uri: str, access: Access) -> str:
             `unsupported` (not a regular file), `corrupt` (empty) or `too_large`.
     """
     if uri.startswith(OBJECT_SCHEME):
-        from dj_ops_lib.media import object_store
+        from dj_ops_lib.media.object_store import resolve_object
 
-        return object_store.resolve(uri, access)
+        return resolve_object(uri, access)
     return str(_local(uri, access))
 
 
@@ -40,9 +40,9 @@ def open_media(uri: str, access: Access) -> str | BinaryIO:
         MediaError: As for `resolve`.
     """
     if uri.startswith(OBJECT_SCHEME):
-        from dj_ops_lib.media import object_store
+        from dj_ops_lib.media.object_store import open_object
 
-        return object_store.open_object(object_store.resolve(uri, access), access)
+        return open_object(uri, access)
     return str(_local(uri, access))
 
 
@@ -53,9 +53,9 @@ def identify(uri: str, access: Access) -> tuple[str, int]:
         MediaError: As for `resolve`.
     """
     if uri.startswith(OBJECT_SCHEME):
-        from dj_ops_lib.media import object_store
+        from dj_ops_lib.media.object_store import identify_object
 
-        return object_store.identify(object_store.resolve(uri, access), access)
+        return identify_object(uri, access)
     path = _local(uri, access)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,316 @@
+"""The pass itself: where packets of one clip go, when it is over, whether the end is missing.
+
+`frames.decode` says what it is for and what counts as a decode error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import av.error
+from av.stream import Discard
+
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.audio import Hearing
+from dj_ops_lib.media.container import check_dimensions, main_video, time_zero
+from dj_ops_lib.media.delivery import Delivery
+from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
+from dj_ops_lib.media.orientation import declared_rotation, display_size
+from dj_ops_lib.media.plans import Length, Pass
+from dj_ops_lib.media.probe import declared_duration, frame_rate
+from dj_ops_lib.media.video import MICROSECONDS, VideoReader
+from dj_ops_lib.operator import Audio, Frames, Need, Observer, Packets
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+_PAST_END_US = 5 * MICROSECONDS
+"""How far past the clip's end packets are read on for the sake of other streams."""
+
+_MISSING_END_US = MICROSECONDS // 10
+"""A file that ends this much, and two frames, before what it declares has lost its end."""
+
+_LOOSE_END_US = MICROSECONDS // 4
+"""The same where only the container declares a duration, which may be rounded or another
+stream's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecodeReport:
+    """What one pass cost.
+
+    Attributes:
+        packets: Packets read.
+        frames_decoded: Pictures out of the decoder, those on the way to the window included.
+        frames_delivered: Calls of `Observer.frame`.
+        conversions: Scalings and format conversions.
+        seeks: Jumps in the file.
+        audio_samples: Samples per channel handed out, over all plans.
+    """
+
+    packets: int
+    frames_decoded: int
+    frames_delivered: int
+    conversions: int
+    seeks: int
+    audio_samples: int
+
+
+class ClipPass:
+    """The state of one call of `decode`. Times are microseconds from the file's beginning."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        clip: Clip,
+        uri: str,
+        wanted: Sequence[tuple[Need, Observer]],
+        access: Access,
+    ) -> None:
+        self._container, self._uri = container, uri
+        self._video = video = main_video(container, uri)
+        check_dimensions(uri, video.width, video.height, access)
+        video.thread_count = 1
+        # A stream can grow on the way; the decoder holds it to what the header may say.
+        pixels = access.limits.max_width * access.limits.max_height
+        video.codec_context.options = {"max_pixels": str(pixels)}
+        self._zero_us = round(time_zero(container, video) * MICROSECONDS)
+        self._start_us = round((clip.start_s or 0.0) * MICROSECONDS)
+        self._end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
+        duration, self._end_is_videos = declared_duration(container, video)
+        self._declared_us = None if duration is None else round(duration * MICROSECONDS)
+        self._raw = [o for need, o in wanted if isinstance(need, Packets)]
+        self._hearing = Hearing.of(
+            container,
+            [(need, o) for need, o in wanted if isinstance(need, Audio)],
+            clip.edits,
+            (self._zero_us, self._start_us, self._end_us),
+            uri,
+        )
+        self._delivery, self._through = self._pictures(clip, wanted)
+        self._packets = 0
+        self._video_to_us = self._any_to_us = -(1 << 62)
+
+    def _length(self, clip: Clip) -> Length:
+        end = self._end_us if self._end_us is not None else self._declared_us
+        if end is None:
+            end = self._start_us + round((clip.duration_s or 0.0) * MICROSECONDS)
+        duration = max(0, end - self._start_us)
+        fps = clip.fps or float(frame_rate(self._video))
+        return Length(duration, fps, max(1, clip.num_frames or round(duration * fps / 1e6)))
+
+    def _pictures(
+        self, clip: Clip, wanted: Sequence[tuple[Need, Observer]]
+    ) -> tuple[Delivery, PictureEdits | None]:
+        """The delivery, and the edits that every frame has to go through before it."""
+        video = self._video
+        swaps = declared_rotation(self._container, video) in {90, 270}
+        sar = video.sample_aspect_ratio
+        size = display_size(video.width, video.height, sar, swaps=swaps)
+        edits = through = None
+        if video_edits(clip.edits):
+            size = edited_size(*size, clip.edits)
+            edits = PictureEdits(clip.edits, sar, self._uri)
+            if needs_every_frame(clip.edits):
+                edits, through = None, edits
+        plans = [(need, o) for need, o in wanted if isinstance(need, Frames)]
+        edited = through is not None
+        return Delivery(plans, self._length(clip), size, edits=edits, edited=edited), through
+
+    # --- the pass -------------------------------------------------------------------------
+
+    def run(self) -> DecodeReport:
+        """Read, decode, deliver; then check that nothing was missing.
+
+        Raises:
+            MediaError: As for `frames.decode`.
+        """
+        delivery = self._delivery
+        reader = self._reader(delivery.how, may_jump=self._may_jump)
+        reader.wants_keys = delivery.wants_keys
+        self._aim(reader)
+        if self._start_us > 0:
+            # Sound may lie before the key frame that it is heard with.
+            reader.seek(self._start_us - (MICROSECONDS // 2 if self._hearing else 0))
+        self._read(reader)
+        if delivery.lacks_first:
+            self._find_first(reader)
+        if delivery.how is not None and not delivery.has_frames:
+            raise self._nothing_there()
+        delivery.finish()
+        if self._hearing:
+            self._hearing.finish()
+        return DecodeReport(
+            packets=self._packets,
+            frames_decoded=reader.frames_decoded,
+            frames_delivered=delivery.delivered,
+            conversions=delivery.conversions,
+            seeks=reader.seeks,
+            audio_samples=self._hearing.given if self._hearing else 0,
+        )
+
+    def _reader(self, how: Pass | None, *, may_jump: bool) -> VideoReader:
+        return VideoReader(
+            self._container,
+            self._video,
+            zero_us=self._zero_us,
+            start_us=self._start_us,
+            end_us=self._end_us,
+            how=how,
+            may_jump=may_jump,
+            uri=self._uri,
+        )
+
+    @property
+    def _may_jump(self) -> bool:
+        return not (self._raw or self._hearing or self._delivery.wants_keys)
+
+    def _aim(self, reader: VideoReader) -> None:
+        target = self._delivery.next_target_us
+        reader.target_us = None if target is None else target + self._start_us
+
+    def _read(self, reader: VideoReader) -> None:
+        """Everything from here to the end of what is wanted."""
+        held: list[Packet[Any]] = []  # other streams, while a seek may still have to be repeated
+        seeks = reader.seeks
+        try:
+            for packet in self._container.demux(*self._streams()):
+                if seeks != reader.seeks:
+                    seeks = reader.seeks
+                    held.clear()
+                self._packets += packet.size > 0
+                if packet.stream is self._video:
+                    self._show(reader, packet)
+                    landed = reader.landed
+                else:
+                    landed = reader.landed
+                    if not landed:
+                        held.append(packet)
+                        continue
+                while held and landed:
+                    self._take(held.pop(0))
+                self._take(packet)
+                if self._is_done(reader, packet):
+                    return
+        except av.error.FFmpegError as error:
+            message = f"{self._uri}: reading fails: {error.strerror}"
+            raise MediaError(message, "decode_error") from error
+        self._check_end()
+
+    def _show(self, reader: VideoReader, packet: Packet[Any]) -> None:
+        keys_only = self._delivery.how is Pass.KEYS
+        for frame, pts_us in reader.feed(packet):
+            self._offer(frame, pts_us - self._start_us, key_frame=keys_only or frame.key_frame)
+            self._aim(reader)
+        if packet.size == 0 and self._through:
+            self._offer(None, 0, key_frame=False)
+
+    def _offer(self, frame: VideoFrame | None, time_us: int, *, key_frame: bool) -> None:
+        if self._through:
+            for edited, at, key in self._through.push(frame, time_us, key_frame=key_frame):
+                self._delivery.offer(edited, at, at + self._start_us, key_frame=key)
+        elif frame is not None:
+            self._delivery.offer(frame, time_us, time_us + self._start_us, key_frame=key_frame)
+
+    def _streams(self) -> list[Any]:
+        """What is demuxed. Without an end of its own, the video ends where any stream does."""
+        audios = list(self._container.streams.audio)
+        if self._end_is_videos:
+            audios = audios[:1] if self._hearing else []
+        streams = [*(self._container.streams.video if self._raw else [self._video]), *audios]
+        for stream in self._container.streams:
+            stream.discard = Discard.default if stream in streams else Discard.all
+        return streams
+
+    def _take(self, packet: Packet[Any]) -> None:
+        """Raw packets and sound, and how far the file goes."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        time_us = None
+        if stamp is not None and packet.size > 0:
+            begin, length = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
+            time_us = round(begin * MICROSECONDS) - self._zero_us
+            end_us = time_us + round(length * MICROSECONDS)
+            self._any_to_us = max(self._any_to_us, end_us)
+            if packet.stream is self._video:
+                self._video_to_us = max(self._video_to_us, end_us)
+        if packet.stream.type == "video":
+            if self._raw and packet.size > 0 and self._holds(time_us):
+                self._give_raw(packet, time_us)
+        elif self._hearing and packet.stream is self._hearing.stream:
+            self._hearing.feed(packet)
+
+    def _holds(self, time_us: int | None) -> bool:
+        if self._start_us <= 0 and self._end_us is None:
+            return True
+        after_start = time_us is not None and time_us >= self._start_us
+        return after_start and (self._end_us is None or (time_us or 0) < self._end_us)
+
+    def _give_raw(self, packet: Packet[Any], time_us: int | None) -> None:
+        if packet.is_corrupt:
+            raise MediaError(f"{self._uri}: damaged packet in the video stream", "decode_error")
+        payload = bytes(packet)
+        for observer in self._raw:
+            observer.packet(
+                payload, None if time_us is None else time_us / MICROSECONDS, packet.stream.index
+            )
+
+    # --- the end --------------------------------------------------------------------------
+
+    def _is_done(self, reader: VideoReader, packet: Packet[Any]) -> bool:
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        past_us = -1
+        if self._end_us is not None and stamp is not None:
+            past_us = round(stamp * packet.time_base * MICROSECONDS) - self._zero_us - self._end_us
+        if packet.size == 0 or not reader.finished or not reader.landed:
+            return False  # the packets that flush at the end come once for each stream
+        if past_us >= _PAST_END_US:
+            return True
+        raw_done = not self._raw or (past_us >= 0 and packet.stream is self._video)
+        return raw_done and (self._hearing is None or self._hearing.past_end)
+
+    def _check_end(self) -> None:
+        """A file that stops before the clip does, and before what it declares, is damaged."""
+        if self._declared_us is None:
+            return
+        wanted = self._declared_us
+        if self._end_us is not None:
+            wanted = min(wanted, self._end_us)
+        reached = self._video_to_us if self._end_is_videos else self._any_to_us
+        missing = _MISSING_END_US if self._end_is_videos else _LOOSE_END_US
+        frame_us = round(2 * MICROSECONDS / (float(frame_rate(self._video)) or 1.0))
+        if reached < wanted - max(missing, frame_us):
+            raise MediaError(
+                f"{self._uri}: ends at {max(0, reached) / 1e6:.3f} s, declares "
+                f"{self._declared_us / 1e6:.3f} s; the file is cut off or damaged",
+                "decode_error",
+            )
+
+    def _find_first(self, reader: VideoReader) -> None:
+        """The clip's first frame, where no key frame lies in it: a short pass of its own."""
+        again = self._reader(Pass.SPARSE, may_jump=False)
+        again.target_us = self._start_us
+        again.seek(self._start_us)
+        for packet in self._container.demux(self._video):
+            for frame, time_us in again.feed(packet):
+                self._delivery.found_first(frame, time_us - self._start_us, time_us)
+                again.finished = True
+                break
+            if again.finished:
+                break
+        reader.frames_decoded += again.frames_decoded
+        reader.seeks += again.seeks
+
+    def _nothing_there(self) -> MediaError:
+        end = "the end" if self._end_us is None else f"{self._end_us / MICROSECONDS:.3f} s"
+        span = f"{self._start_us / MICROSECONDS:.3f} s to {end}"
+        outside = self._declared_us is not None and self._start_us >= self._declared_us
+        return MediaError(
+            f"{self._uri}: no picture can be decoded from {span}",
+            "span_out_of_range" if outside else "decode_error",
+        )
