@@ -63,3 +63,7 @@ class MissingExtraError(DjError):
             f"{feature} needs an optional dependency that is not installed; run: "
             f"pip install -c constraints.txt 'dj-sora[{extra}]'"
         )
+        self.feature, self.extra = feature, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), (self.feature, self.extra)

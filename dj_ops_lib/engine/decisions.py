@@ -30,6 +30,7 @@ class Tally:
         rows_out: Rows that went on, pieces counted.
         measured: Clips measured now.
         seconds: CPU seconds spent in the operator itself, without decoding.
+        pass_seconds: CPU seconds of the passes that it took part in, decoding included.
     """
 
     operator: str
@@ -39,6 +40,7 @@ class Tally:
     rows_out: int = 0
     measured: int = 0
     seconds: float = 0.0
+    pass_seconds: float = 0.0
 
 
 class Decisions:

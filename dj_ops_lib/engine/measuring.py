@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
-from dj_ops_lib.errors import MediaError
+from dj_ops_lib.errors import MediaError, MissingExtraError, ModelError
 from dj_ops_lib.operator import (
     Annotator,
     Columns,
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 OPERATOR_ERROR = "operator_error"
 """Error class of an operator that raised something of its own, on one clip."""
+
+NOT_THE_CLIPS_FAULT = (ImportError, MissingExtraError, ModelError)
+"""What every clip would fail on: it ends the run with one message instead of a row each."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,6 +109,9 @@ def measure_task(task: Task, access: Access) -> Outcome:
     Args:
         task: The clip and the operators that look at it.
         access: Which files may be opened.
+
+    Raises:
+        ImportError: As the other `NOT_THE_CLIPS_FAULT`.
     """
     started = time.process_time()
     for name, operator in task.operators:
@@ -117,6 +123,8 @@ def measure_task(task: Task, access: Access) -> Outcome:
             from dj_ops_lib.media.frames import decode
 
             decode(task.clip, looking, access)
+    except NOT_THE_CLIPS_FAULT:
+        raise
     except Exception as error:  # a stranger's file may raise anything; it costs this clip only
         outcome = Outcome.failed(task, failure_of(error, "decode_error"))
         return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
@@ -168,6 +176,8 @@ class _Attempt(Observer):
         started = time.thread_time()
         try:
             return call(*arguments)
+        except NOT_THE_CLIPS_FAULT:
+            raise
         except Exception as error:  # recorded as this clip's error; other operators go on
             self.failure = failure_of(error, OPERATOR_ERROR)
             return None

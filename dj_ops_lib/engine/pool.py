@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import pebble
 
 from dj_ops_lib.engine import worker_process
-from dj_ops_lib.engine.measuring import Failure, failure_of
+from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Failure, failure_of
 from dj_ops_lib.errors import DjError
 
 T = TypeVar("T")
@@ -132,6 +132,9 @@ def run_in_workers(
     Yields:
         (position in `calls`, result), as they finish. A worker that crashes, is killed or does
         not finish in time gives a `Failure` and is replaced.
+
+    Raises:
+        ImportError: The function cannot run at all; so for the other `NOT_THE_CLIPS_FAULT`.
     """
     waiting = set(range(len(calls)))
     for _ in range(RESTARTS + 1):
@@ -188,7 +191,7 @@ def _next(done: queue.SimpleQueue[T]) -> T:
 def _result(future: Future[T], deadline: float) -> T | Failure:
     try:
         return future.result()
-    except BrokenProcessPool:
+    except (BrokenProcessPool, *NOT_THE_CLIPS_FAULT):
         raise
     except TimeoutError as error:
         if error.args[:1] == ("Task timeout",):  # pebble's, not one that the function raised

@@ -21,7 +21,7 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.barriers import frames_in
 from dj_ops_lib.engine.decisions import Tally
-from dj_ops_lib.engine.measuring import Measurement, Outcome, Task, failure_of
+from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
 from dj_ops_lib.engine.memo import FAILED, RESULT, Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
@@ -83,6 +83,8 @@ def probe_task(task: Task, access: Access) -> Outcome:
     try:
         header = dataclasses.asdict(probe(uri, access))
         media_id, size = identify(uri, access)
+    except NOT_THE_CLIPS_FAULT:
+        raise
     except Exception as error:  # a stranger's file may raise anything; it costs this file only
         outcome = Outcome.failed(task, failure_of(error, "corrupt"))
         return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)

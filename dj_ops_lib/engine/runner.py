@@ -8,7 +8,7 @@ that measures. Not here: reading and writing tables (`shard.py`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from dj_ops_lib.engine.barriers import edit_rows, split_rows
 from dj_ops_lib.engine.decisions import Decisions, Mask, Tally
 from dj_ops_lib.engine.memo import ERROR_TYPE, Memo
 from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.ordering import Cost
 from dj_ops_lib.engine.planner import plan_operators
 from dj_ops_lib.engine.wave import Measure, SegmentState, run_wave
 from dj_ops_lib.operator import Operator, Splitter
@@ -46,6 +47,7 @@ def run_operators(
     memo: Memo,
     measure: Measure,
     options: EngineOptions,
+    costs: Mapping[str, Cost] | None = None,
 ) -> StageRun:
     """Apply a stage's operators to rows.
 
@@ -55,6 +57,7 @@ def run_operators(
         memo: What is known already.
         measure: Runs passes over clips.
         options: Settings of the run.
+        costs: What the operators have cost so far; changes what is measured first, no result.
     """
     own = {c.name for o in operators for c in o.columns}
     frame = rows.drop(own & set(rows.columns)).with_columns(
@@ -71,7 +74,9 @@ def run_operators(
     for segment in plan_operators(operators):
         state = SegmentState(frame, segment)
         for wave in segment.waves:
-            rows_measured = run_wave(state, wave, memo, measure, options)
+            rows_measured = run_wave(
+                state, wave, memo=memo, measure=measure, options=options, costs=costs or {}
+            )
             touched |= set(frame["_order"].gather(sorted(rows_measured)).to_list())
         if segment.barrier is None:
             frame = state.finish()

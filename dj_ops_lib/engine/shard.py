@@ -17,6 +17,7 @@ from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.deduplication import deduplicate, other_shards
 from dj_ops_lib.engine.memo import Memo
 from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.ordering import RECENT_COMMITS, Cost, costs_of
 from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.engine.probing import probe_shard
 from dj_ops_lib.engine.runner import StageRun, run_operators
@@ -77,7 +78,14 @@ def process_shard(
     memo = _memo(warehouse, chosen.operators, rows, table, shard)
     spool.load(memo, chosen.operators)
     passes = Passes(options, spool, table, shard)
-    run = run_operators(rows, chosen.operators, memo=memo, measure=passes, options=options)
+    run = run_operators(
+        rows,
+        chosen.operators,
+        memo=memo,
+        measure=passes,
+        options=options,
+        costs=recent_costs(warehouse, table),
+    )
 
     schema = recipe.schema(chosen)
     provenance = Provenance(
@@ -92,9 +100,7 @@ def process_shard(
         input_version=input_version,
         code_version=code_version,
         rows_in=len(rows),
-        operators=tuple(
-            OperatorUse(o.name, o.model_dump(mode="json"), o.version) for o in chosen.operators
-        ),
+        operators=_uses(chosen.operators, run),
     )
     version, result, run = _commit(warehouse, table, chosen, run, schema=schema, by=provenance)
     spool.remove()
@@ -125,6 +131,32 @@ def _stage(recipe: Recipe, name: str) -> Stage:
             return stage
     names = [s.name for s in recipe.stages]
     raise RecipeError(f"recipe '{recipe.name}' has no stage '{name}'{nearest(name, names)}")
+
+
+def recent_costs(warehouse: Warehouse, table: str) -> dict[str, Cost]:
+    """What the operators of a stage have cost lately, by name; empty before its first run."""
+    version = warehouse.version(table)
+    if version == 0:
+        return {}
+    return costs_of(warehouse.history(table, since=max(0, version - RECENT_COMMITS)))
+
+
+def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ...]:
+    """The operators as the commit's provenance tells of them."""
+    tallies = {t.operator: t for t in run.tallies}
+    return tuple(
+        OperatorUse(
+            o.name,
+            o.model_dump(mode="json"),
+            o.version,
+            rows_in=tallies[o.name].rows_in,
+            rejected=tallies[o.name].rejected,
+            measured=tallies[o.name].measured,
+            seconds=round(tallies[o.name].seconds, 4),
+            pass_seconds=round(tallies[o.name].pass_seconds, 4),
+        )
+        for o in operators
+    )
 
 
 def _memo(

@@ -17,6 +17,7 @@ from dj_ops_lib.engine.decisions import Decisions, Mask
 from dj_ops_lib.engine.measuring import Measurement, Outcome, Task, measure_row
 from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, RESULT, Memo, entries_of, entries_to_lists
 from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Segment, Wave
 from dj_ops_lib.operator import Filter, Operator
 
@@ -138,11 +139,23 @@ def fingerprints(operator: Operator, rows: pl.DataFrame) -> pl.Series:
     if not operator.reads:
         return rows.select(pl.lit(prefix) + pl.col("signature").fill_null(""))["literal"]
     subjects = rows.select("signature", *operator.reads).to_dicts()
-    return pl.Series("literal", [prefix + digest(*s.values()) for s in subjects], dtype=pl.String)
+    prints = [prefix + digest(*map(_plain, s.values())) for s in subjects]
+    return pl.Series("literal", prints, dtype=pl.String)
+
+
+def _plain(value: Any) -> Any:
+    """A column's value as JSON can hold it."""
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def run_wave(
-    state: SegmentState, wave: Wave, memo: Memo, measure: Measure, options: EngineOptions
+    state: SegmentState,
+    wave: Wave,
+    *,
+    memo: Memo,
+    measure: Measure,
+    options: EngineOptions,
+    costs: Mapping[str, Cost],
 ) -> set[int]:
     """Look up, measure and decide one wave.
 
@@ -158,6 +171,32 @@ def run_wave(
         wanted[list(decisions.errors)] = False
     missing = {o.name: wanted & ~state.found(o) for o in wave.operators}
     attempts = _skip_quarantined(state, wave, missing, memo, options)
+    touched: set[int] = set()
+    together = options.measure_all or not wave.opens_media
+    seen: list[Operator] = []
+    for group in (wave.operators,) if together else passes(wave.operators, costs):
+        now = Wave(wave.level, group)
+        if seen:
+            _leave_out_settled(state, wave, seen, missing)
+        touched |= _measure(state, now, missing, attempts, measure)
+        for operator in group:
+            state.apply(operator)
+        seen += group
+    for operator in wave.operators:
+        if operator is not state.segment.barrier:
+            decisions.decide(operator, _rejecting(operator, state.rows))
+    return touched
+
+
+def _measure(
+    state: SegmentState,
+    wave: Wave,
+    missing: Mapping[str, Mask],
+    attempts: Mapping[int, int],
+    measure: Measure,
+) -> set[int]:
+    """Measure what is missing, in one pass a clip; returns the rows that were measured."""
+    decisions = state.decisions
     measured: dict[str, dict[int, Measurement]] = {o.name: {} for o in wave.operators}
     groups = _groups(state, wave, missing)
     if wave.opens_media:
@@ -169,6 +208,7 @@ def run_wave(
             tally = decisions.tallies[name]
             tally.measured += 1
             tally.seconds += measurement.seconds
+            tally.pass_seconds += outcome.cpu_seconds
             for row in members:
                 measured[name][row] = measurement
                 if measurement.failure is not None:
@@ -180,11 +220,19 @@ def run_wave(
                     }
     for operator in wave.operators:
         state.store(operator, measured[operator.name])
-        state.apply(operator)
-    for operator in wave.operators:
-        if operator is not state.segment.barrier:
-            decisions.decide(operator, _rejecting(operator, state.rows))
     return {row for rows in measured.values() for row in rows}
+
+
+def _leave_out_settled(
+    state: SegmentState, wave: Wave, seen: Sequence[Operator], missing: Mapping[str, Mask]
+) -> None:
+    """Do not measure what can no longer decide: an operator before it has rejected the clip."""
+    settled = np.zeros(len(state.rows), dtype=bool)
+    for operator in wave.operators:
+        missing[operator.name][settled] = False
+        if operator in seen:
+            settled |= _rejecting(operator, state.rows)
+            settled[list(state.decisions.failures[operator.name])] = True
 
 
 def _rejecting(operator: Operator, rows: pl.DataFrame) -> Mask:

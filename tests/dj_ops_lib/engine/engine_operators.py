@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
+from dj_ops_lib.errors import MissingExtraError
 from dj_ops_lib.operator import (
     Annotator,
     Column,
@@ -227,6 +228,8 @@ class _Trouble(Observer):
             blocks = []
             while True:
                 blocks.append(bytearray(64 * 2**20))
+        elif kind == "extra":
+            raise MissingExtraError("trouble", "models")
         elif kind == "raise":
             raise ValueError("no such luck")
 

@@ -20,6 +20,7 @@ from engine_operators import BrightnessFilter, TroubleFilter, loaded_packages, n
 from dj_ops_lib.engine.measuring import Failure
 from dj_ops_lib.engine.options import Progress
 from dj_ops_lib.engine.pool import run_in_workers, stop_workers
+from dj_ops_lib.errors import MissingExtraError
 
 
 def errors(workshop: Workshop) -> dict[str, tuple[str, int] | None]:
@@ -88,6 +89,12 @@ def test_an_operator_that_fails_leaves_the_others_results(shelf: Workshop) -> No
     assert row["brightness"] is not None
     assert row["error"]["message"] == "ValueError: no such luck"
     assert {m["operator"]: m["result"] for m in row["measured"]}["trouble_filter"] == "error"
+
+
+def test_what_is_not_the_clips_fault_ends_the_run_with_one_message(shelf: Workshop) -> None:
+    with pytest.raises(MissingExtraError, match="pip install"):
+        shelf.run(TroubleFilter(victims=dict.fromkeys("abcd", "extra")))
+    assert not shelf.warehouse.exists("toys/r/cleaned")
 
 
 def test_progress_counts_clips_seconds_and_errors(shelf: Workshop) -> None:
@@ -174,13 +181,13 @@ PROGRAM = """
         spool_every_s=0.0, progress=show,
     )
     workshop = Workshop(root, Warehouse(str(root / "warehouse")), options)
-    workshop.run(TroubleFilter(victims={{"a": "hang"}}, log=str(root / "log")))
+    workshop.run(TroubleFilter(victims={{"d": "hang"}}, log=str(root / "log")))
 """
 
 
 @pytest.fixture
 def running(shelf: Workshop) -> Callable[[], subprocess.Popen[str]]:
-    """Starts a run in a program of its own that hangs on its last clip."""
+    """Starts a run in a program of its own that hangs on its longest clip, which is begun first."""
 
     def start() -> subprocess.Popen[str]:
         tests = str(Path(__file__).parent)
@@ -216,10 +223,10 @@ def test_a_killed_program_leaves_no_worker_and_a_resumable_shard(
     psutil.wait_procs(workers, timeout=5)
     assert not [w for w in workers if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]
     log = shelf.root / "log"
-    assert sorted(noted(log)) == ["a", "b", "c", "d"]
-    shelf.run(TroubleFilter(victims={"a": "hang"}, log=str(log)), deadline_s=2, deadline_ratio=0)
-    assert errors(shelf) == {"a": ("timeout", 1), "b": None, "c": None, "d": None}
-    assert noted(log)[4:] == ["a"]
+    shelf.run(TroubleFilter(victims={"d": "hang"}, log=str(log)), deadline_s=2, deadline_ratio=0)
+    assert errors(shelf) == {"a": None, "b": None, "c": None, "d": ("timeout", 1)}
+    assert [noted(log).count(name) for name in "abc"] == [1, 1, 1]
+    assert noted(log)[-1] == "d"
 
 
 # --- the pool itself -------------------------------------------------------------------------
