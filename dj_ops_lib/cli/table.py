@@ -1,0 +1,223 @@
+"""`dj table` looks at the warehouse's tables and keeps them: history, versions, maintenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dj_ops_lib import settings
+
+app = typer.Typer(help="Look at the warehouse's tables and keep them.", no_args_is_help=True)
+
+WarehouseOption = Annotated[
+    str | None,
+    typer.Option("--warehouse", help="A folder or s3://; default: DJ_WAREHOUSE or ./warehouse."),
+]
+TableArgument = Annotated[str, typer.Argument(help="Such as msr_vtt/t2v/cleaned.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+
+
+def open_warehouse(uri: str | None) -> Any:
+    """The warehouse at `uri`, or where the environment says."""
+    from dj_ops_lib.warehouse import Warehouse
+
+    return Warehouse(uri or settings.warehouse_uri())
+
+
+def to_json(record: Any) -> str:
+    """A dataclass as one JSON object."""
+    return json.dumps(dataclasses.asdict(record), ensure_ascii=False, default=str)
+
+
+def _version(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+@app.command("list")
+def list_tables(warehouse: WarehouseOption = None) -> None:
+    """List all tables with version, shards and rows."""
+    place = open_warehouse(warehouse)
+    shown = Table("table", "version", "shards", "rows")
+    for name in place.tables():
+        shards = place.shards(name)
+        shown.add_row(name, str(place.version(name)), str(len(shards)), str(sum(shards.values())))
+    Console().print(shown)
+
+
+@app.command()
+def history(
+    table: TableArgument, warehouse: WarehouseOption = None, as_json: JsonOption = False
+) -> None:
+    """List who committed what, oldest first; --json gives one object a line, with everything."""
+    commits = open_warehouse(warehouse).history(table)
+    if as_json:
+        for commit in commits:
+            typer.echo(to_json(commit))
+        return
+    shown = Table("version", "when", "kind", "shard", "run", "rows in", "rows out", "from")
+    for c in commits:
+        p = c.provenance
+        read = f"{p.input_table} @ {p.input_version}" if p and p.input_table else ""
+        shown.add_row(
+            str(c.version),
+            f"{c.at:%Y-%m-%d %H:%M:%S}" if c.at else "",
+            c.kind,
+            *((p.shard, p.run_id, str(p.rows_in), str(p.rows_out), read) if p else [""] * 5),
+        )
+    Console().print(shown)
+
+
+@app.command()
+def explain(
+    table: TableArgument,
+    clip_id: Annotated[str, typer.Argument(help="The clip_id of a row of that table.")],
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Walk a clip back to the annotation line it came from, naming every operator on the way."""
+    found = open_warehouse(warehouse).explain(table, clip_id)
+    typer.echo(to_json(found) if as_json else "\n".join(found.lines()))
+
+
+@app.command()
+def tags(table: TableArgument, warehouse: WarehouseOption = None) -> None:
+    """List the tags of a table."""
+    for tag_ in open_warehouse(warehouse).tags(table):
+        typer.echo(f"{tag_.name}\t{tag_.version}")
+
+
+@app.command()
+def tag(
+    table: TableArgument,
+    name: Annotated[str, typer.Argument(help="The tag.")],
+    version: Annotated[str | None, typer.Option(help="Version or tag; default: latest.")] = None,
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Name a version; tagged versions survive cleanup."""
+    made = open_warehouse(warehouse).tag(table, name, _version(version) if version else None)
+    typer.echo(f"{table}: '{made.name}' is version {made.version}")
+
+
+@app.command()
+def untag(
+    table: TableArgument,
+    name: Annotated[str, typer.Argument(help="The tag.")],
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Delete a tag."""
+    open_warehouse(warehouse).untag(table, name)
+    typer.echo(f"{table}: the tag '{name}' is gone")
+
+
+@app.command()
+def restore(
+    table: TableArgument,
+    version: Annotated[str, typer.Argument(help="Version number or tag.")],
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Make the rows of an old version current again, without what was taken down."""
+    made = open_warehouse(warehouse).restore(table, _version(version))
+    typer.echo(f"{table}: version {made} has the rows of {version}")
+
+
+@app.command()
+def diff(
+    table: TableArgument,
+    before: Annotated[str, typer.Argument(help="Version number or tag.")],
+    after: Annotated[str | None, typer.Argument(help="Version or tag; default: latest.")] = None,
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell which clips changed between two versions and how every statistic moved."""
+    from dj_ops_lib.warehouse.diff import verdict
+
+    found = open_warehouse(warehouse).diff(
+        table, _version(before), _version(after) if after else None
+    )
+    if as_json:
+        typer.echo(to_json(found))
+        return
+    console = Console()
+    console.print(
+        f"{table} from version {found.before} to {found.after}: {len(found.added)} clips added, "
+        f"{len(found.removed)} removed, {len(found.changed)} changed"
+    )
+    for label, names in (("new columns", found.new_columns), ("lost columns", found.lost_columns)):
+        if names:
+            console.print(f"{label}: {', '.join(names)}")
+    if found.changed_columns:
+        counts = ", ".join(f"{c} ({n})" for c, n in found.changed_columns.items())
+        console.print(f"changed in: {counts}")
+    shown = Table("statistic", "rows", "mean", "median", "5 % ... 95 %", "PSI", "shift")
+    for s in found.shifts:
+        if s.before.rows or s.after.rows:
+            shown.add_row(
+                escape(s.column),
+                f"{s.before.rows} -> {s.after.rows}",
+                f"{_number(s.before.mean)} -> {_number(s.after.mean)}",
+                f"{_quantile(s.before, 0.5)} -> {_quantile(s.after, 0.5)}",
+                f"{_quantile(s.before, 0.05)} ... {_quantile(s.before, 0.95)} -> "
+                f"{_quantile(s.after, 0.05)} ... {_quantile(s.after, 0.95)}",
+                _number(s.psi),
+                verdict(s.psi),
+            )
+    console.print(shown)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _quantile(distribution: Any, quantile: float) -> str:
+    return _number(distribution.quantiles.get(quantile))
+
+
+@app.command()
+def maintain(
+    tables: Annotated[list[str] | None, typer.Argument(help="Default: all tables.")] = None,
+    *,
+    compact_at: Annotated[
+        int, typer.Option(help="Compact at this many fragments that are not full.")
+    ] = 256,
+    index_at: Annotated[
+        int, typer.Option(help="Refresh indices at this many fragments outside of them.")
+    ] = 128,
+    keep_hours: Annotated[
+        float, typer.Option(help="Age in hours at which untagged versions go.")
+    ] = 168.0,
+    orphan_hours: Annotated[
+        float, typer.Option(help="Age in hours at which files of unfinished writes go.")
+    ] = 48.0,
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compact, verify, index and clean up, as far as the policy asks; safe beside writers."""
+    from dj_ops_lib.warehouse.maintenance import Policy
+
+    place = open_warehouse(warehouse)
+    policy = Policy(
+        compact_at=compact_at,
+        index_at=index_at,
+        keep_for=dt.timedelta(hours=keep_hours),
+        orphans_after=dt.timedelta(hours=orphan_hours),
+    )
+    for name in tables or place.tables():
+        done = place.maintain(name, policy)
+        if as_json:
+            typer.echo(to_json(done))
+            continue
+        typer.echo(
+            f"{name}: {done.fragments_before} -> {done.fragments_after} fragments, "
+            f"{done.rows_verified} rows verified, "
+            f"indices {', '.join(done.indices) or 'as before'}, "
+            f"{done.versions_removed} versions and {done.bytes_removed} bytes removed, "
+            f"{done.orphans_removed} orphans removed"
+            + (f"; left for next time: {', '.join(done.yielded)}" if done.yielded else "")
+        )

@@ -1,0 +1,131 @@
+"""`dj table` and `dj takedown` on a real warehouse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dj_ops_lib.cli import table as table_commands
+from dj_ops_lib.cli.takedown import takedown
+from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+
+TABLE = "demo/raw"
+SHA = "ab" * 32
+
+program = typer.Typer()
+program.add_typer(table_commands.app, name="table")
+program.command("takedown")(takedown)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    monkeypatch.setenv("DJ_WAREHOUSE", str(tmp_path / "warehouse"))
+    monkeypatch.setenv("COLUMNS", "200")
+    place = Warehouse(str(tmp_path / "warehouse"))
+    write(place, 5)
+    return place
+
+
+def write(place: Warehouse, count: int) -> int:
+    rows = [
+        {
+            "clip_id": f"c{i}",
+            "source": "demo",
+            "shard": "0000",
+            "source_id": f"v{i}",
+            "media_id": f"sha256:{SHA}" if i == 3 else None,
+            "annotation_file": "demo.json",
+            "annotation_row": i + 1,
+            "duration_s": float(i),
+            "keep": True,
+        }
+        for i in range(count)
+    ]
+    return place.replace_shard(
+        TABLE,
+        "0000",
+        pa.Table.from_pylist(rows, schema=CLIP_SCHEMA).to_batches(),
+        schema=CLIP_SCHEMA,
+        provenance=Provenance(
+            run_id="run-7", stage="raw", operators=(OperatorUse("ingest", {"reader": "demo"}),)
+        ),
+    )
+
+
+def dj(*arguments: str) -> str:
+    done = CliRunner().invoke(program, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_tables_are_listed_with_their_shards_and_rows(warehouse):
+    assert "demo/raw" in dj("table", "list")
+    assert dj("table", "list").splitlines()[-2].split("│")[1:-1] == [
+        " demo/raw ",
+        " 2       ",
+        " 1      ",
+        " 5    ",
+    ]
+
+
+def test_history_and_explain_tell_who_wrote_a_clip(warehouse):
+    assert "run-7" in dj("table", "history", TABLE)
+    last = json.loads(dj("table", "history", TABLE, "--json").splitlines()[-1])
+    assert (last["kind"], last["provenance"]["rows_out"]) == ("replace", 5)
+    text = dj("table", "explain", TABLE, "c2")
+    assert 'ingest {"reader": "demo"}' in text
+    assert text.endswith("annotation: demo.json, row 3\n")
+    assert json.loads(dj("table", "explain", TABLE, "c2", "--json"))["annotation_row"] == 3
+
+
+def test_versions_are_tagged_compared_and_restored(warehouse):
+    dj("table", "tag", TABLE, "five")
+    write(warehouse, 3)
+    assert dj("table", "tags", TABLE) == "five\t2\n"
+    assert "0 clips added, 2 removed, 0 changed" in dj("table", "diff", TABLE, "five")
+    assert json.loads(dj("table", "diff", TABLE, "2", "3", "--json"))["removed"] == ["c3", "c4"]
+    dj("table", "restore", TABLE, "five")
+    assert warehouse.shards(TABLE) == {"0000": 5}
+    dj("table", "untag", TABLE, "five")
+    assert warehouse.tags(TABLE) == []
+
+
+def test_maintenance_runs_over_all_tables_by_the_policy_given(warehouse):
+    write(warehouse, 4)
+    assert "0 versions" in dj("table", "maintain")
+    done = json.loads(dj("table", "maintain", "--keep-hours", "0", "--json"))
+    assert (done["table"], done["versions_removed"] > 0) == (TABLE, True)
+
+
+def test_takedown_takes_ids_hashes_and_a_list_and_reports_what_it_touched(warehouse, tmp_path):
+    dj("table", "tag", TABLE, "release")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"# objections\n\nv1\n{SHA}\n")
+    text = dj("takedown", "--source-id", "v0", "--source", "demo", "--file", str(listed))
+    assert "3 named, 3 clips descend from them" in text
+    assert f"{TABLE}: 3 rows removed in version 3" in text
+    assert "tag 'release' of demo/raw (version 2) still holds 3 of its rows" in text
+    done = json.loads(dj("takedown", "--media-sha256", SHA.upper(), "--purge-versions", "--json"))
+    assert [t["purged"] for t in done["tagged"]] == [True]
+    write(warehouse, 5)
+    assert warehouse.shards(TABLE) == {"0000": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name what to take down"),
+        (("--media-sha256", "xyz"), "--media-sha256 xyz: a SHA-256 has 64 hexadecimal digits"),
+        (("--file", "/nowhere/list"), "--file /nowhere/list cannot be read"),
+    ],
+)
+def test_a_takedown_of_nothing_or_nonsense_is_refused(warehouse, arguments, message):
+    with pytest.raises(WarehouseError, match=message):
+        dj("takedown", *arguments)
