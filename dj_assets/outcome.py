@@ -99,4 +99,4 @@ def _counted(rows: pl.LazyFrame, column: pl.Expr) -> str:
         .sort("len", "what", descending=[True, False])
         .collect()
     )
-    return "\n".join(f"{what} {n:,}" for what, n in counted.iter_rows())
+    return "\n".join(f"{n:,} {what}" for what, n in counted.iter_rows())

@@ -10,6 +10,7 @@ cannot). What a run does is `stages.py`.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import re
 import subprocess
@@ -35,8 +36,6 @@ _ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _PID = re.compile(r"\(pid: (\d+)\)")
-_CODE_VERSION, _DATA_VERSION = "dagster/code_version", "dagster/data_version"
-_INPUT_VERSION = "dagster/input_data_version/"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ class Made:
     """One materialization, as far as it matters here."""
 
     run_id: str
-    tags: Mapping[str, str]
     metadata: Mapping[str, dg.MetadataValue]
 
 
@@ -95,7 +93,7 @@ def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, M
         for record in page.records:
             event = record.asset_materialization
             if event is not None:
-                made = Made(record.run_id, event.tags or {}, event.metadata)
+                made = Made(record.run_id, event.metadata)
                 found.setdefault(event.partition, made)
         cursor, more = page.cursor, page.has_more
     return found
@@ -106,29 +104,36 @@ def outdated(
 ) -> list[Run]:
     """The runs that would write something else than what is there.
 
-    A shard is up to date if each of its assets was last made by a run that succeeded (a failed
-    check fails its run), with today's code and from today's input, and is in its table.
+    A shard is up to date if Dagster calls each of its assets fresh (made with today's code from
+    today's input, what the UI shows as synced), the run that made it succeeded (a failed check
+    fails its run), and the shard is in its table.
     """
-    history = {k: latest(instance, k) for k in graph.get_all_asset_keys()}
-    tables = {k: k.to_user_string() for k in history if k.path[-1] != "manifest"}
+    # Private, but the only thing that says what the UI says; moves with the pinned version.
+    from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+    from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+    now = TemporalContext(effective_dt=dt.datetime.now(dt.UTC), last_event_id=None)
+    view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
+    resolver = CachingStaleStatusResolver(instance, graph, view)
+    keys = [k for k in graph.get_all_asset_keys() if k.path[-1] != "manifest"]
+    history = {k: latest(instance, k) for k in keys}
+    tables = {k: k.to_user_string() for k in keys}
     shards = {k: warehouse.shards(t) if warehouse.exists(t) else {} for k, t in tables.items()}
     succeeded = functools.cache(lambda run_id: _succeeded(instance, run_id))
 
     def current(key: dg.AssetKey, shard: str | None) -> bool:
         made = history[key].get(shard)
-        if made is None or made.tags.get(_CODE_VERSION) != graph.get(key).code_version:
-            return False
-        for parent in graph.get(key).parent_keys:
-            source = history[parent].get(shard if parent in tables else None)
-            used = made.tags.get(_INPUT_VERSION + parent.to_user_string())
-            if source is None or used is None or used != source.tags.get(_DATA_VERSION):
-                return False
-        return shard in shards[key] and succeeded(made.run_id)
+        return (
+            made is not None
+            and shard in shards[key]
+            and succeeded(made.run_id)
+            and resolver.get_status(key, shard) is StaleStatus.FRESH
+        )
 
     return [
         run
         for run in runs
-        if not all(current(k, run.shard) for k in tables if k.path[0] in run.sources)
+        if not all(current(k, run.shard) for k in keys if k.path[0] in run.sources)
     ]
 
 
