@@ -1,0 +1,166 @@
+"""Near deduplicator: the same footage, encoded, scaled or cut differently."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.operator import (
+    Column,
+    Columns,
+    Deduplicator,
+    Frame,
+    Frames,
+    Observer,
+    Size,
+    Uniform,
+    parameter,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FRAMES, SEGMENTS, EDGE = 16, 4, 128
+"""Frames looked at, the groups they are averaged in, and the edges they are scaled to."""
+
+BITS = 64 * SEGMENTS
+BORDER = 20
+"""Brightness, of 255, up to which the edge of the picture is a black border."""
+
+FLAT = 2.0
+"""Standard deviation below which a mean picture has no structure to compare."""
+
+
+_ORDER = sorted(itertools.product(range(32), range(32)), key=lambda f: (sum(f), max(f)))
+LOW = tuple(map(list, zip(*_ORDER[1:65], strict=True)))
+"""The 64 lowest frequencies of a 32x32 cosine transform but the mean, lowest first."""
+
+QUALITY = ("video_hash_pixels", "video_hash_bit_rate", "video_hash_duration")
+
+
+class VideoNearDeduplicator(Deduplicator):
+    """Finds clips that show the same footage.
+
+    The hash has 64 bits for each quarter of the clip: black borders are cut off, four frames
+    are averaged (so a start shifted by half a second changes little), and the signs of the
+    lowest frequencies of a 32x32 cosine transform are taken (so encoding, scaling, brightness
+    and small crops change little). The distance is the share of bits that differ; clips below
+    `max_distance` that agree in some band of bits are duplicates. A clip without structure,
+    such as a black one, has no hash and repeats nothing.
+
+    With `policy: first` a kept clip stays kept: later shards' copies are dropped. With `best` the
+    copy with the most pixels, then bit rate, then duration is kept; a worse copy that another
+    shard keeps is dropped when that shard is materialized again.
+
+    Source: this project; the hash follows C. Zauner, "Implementation and benchmarking of
+    perceptual image hash functions", 2010 (pHash), banding follows P. Indyk and R. Motwani,
+    "Approximate nearest neighbors", STOC 1998.
+    """
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("video_perceptual_hash", pa.binary(), "perceptual hash, 256 bits"),
+        Column("video_hash_pixels", pa.int64(), "pixels of a frame, to tell the better copy"),
+        Column("video_hash_bit_rate", pa.int64(), "bit rate, to tell the better copy", "bit/s"),
+        Column("video_hash_duration", pa.float64(), "duration, to tell the better copy", "s"),
+    )
+
+    max_distance: float = parameter(
+        0.25, "largest share of differing bits of a duplicate", ge=0, le=0.4, decides=True
+    )
+    policy: Literal["first", "best"] = parameter(
+        "first", "which of several copies is kept", decides=True
+    )
+
+    def needs(self) -> Frames:
+        """A few small gray frames, all of one shape."""
+        return Frames(Uniform(FRAMES), Size(exact=(EDGE, EDGE)), "gray")
+
+    def observe(self, clip: Clip) -> Observer:
+        """Collect the frames; they are small."""
+        return _Hash(clip)
+
+    def match(self, shard: pl.DataFrame, index: pl.LazyFrame) -> pl.DataFrame:
+        """The nearest clip that is kept, in the index or in the shard."""
+        from dj_ops_lib.near_search import as_words, near_pairs
+
+        ours = _hashed(shard)
+        if self.policy == "best":
+            ours = ours.sort(*QUALITY, descending=True, nulls_last=True, maintain_order=True)
+        theirs = _hashed(index.select(shard.columns).collect()).sort("clip_id")
+        words, known = (as_words(f["video_perceptual_hash"].to_list()) for f in (ours, theirs))
+        largest = int(self.max_distance * BITS)
+        # (distance, rank, clip_id) of the best clip that each of ours repeats.
+        nearest: dict[int, tuple[int, int, str]] = {}
+        quality, known_quality = (f.select(QUALITY).rows() for f in (ours, theirs))
+        known_ids, own_ids = theirs["clip_id"].to_list(), ours["clip_id"].to_list()
+        for query, other, distance in zip(*near_pairs(words, known, largest), strict=True):
+            if self.policy == "best" and _better(quality[query], known_quality[other]):
+                continue
+            candidate = (int(distance), 0, known_ids[other])
+            nearest[query] = min(candidate, nearest.get(query, candidate))
+        for query, other, distance in zip(*near_pairs(words, words, largest), strict=True):
+            # Pairs come in the order of the first, so whether the earlier clip is kept is known.
+            if other < query and other not in nearest:
+                candidate = (int(distance), 1 + int(other), own_ids[other])
+                nearest[query] = min(candidate, nearest.get(query, candidate))
+        rows = [(own_ids[q], of, distance / BITS) for q, (distance, _, of) in nearest.items()]
+        schema = {"clip_id": pl.String, "duplicate_of": pl.String, "duplicate_distance": pl.Float64}
+        found = pl.DataFrame(rows, schema, orient="row")
+        return shard.select("clip_id").join(found, on="clip_id", maintain_order="left")
+
+
+def _hashed(clips: pl.DataFrame) -> pl.DataFrame:
+    return clips.drop_nulls("video_perceptual_hash")
+
+
+def _better(one: tuple[float | None, ...], other: tuple[float | None, ...]) -> bool:
+    """Whether the first quality is higher; equal ones leave the clip that was first."""
+    return [v or 0 for v in one] > [v or 0 for v in other]
+
+
+class _Hash(Observer):
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._images: list[npt.NDArray[np.uint8]] = []
+
+    def frame(self, frame: Frame) -> None:
+        self._images.append(frame.image.copy())
+
+    def result(self) -> Columns:
+        clip = self._clip
+        return {
+            "video_perceptual_hash": perceptual_hash(self._images) if self._images else None,
+            "video_hash_pixels": (clip.width or 0) * (clip.height or 0),
+            "video_hash_bit_rate": clip.bit_rate,
+            "video_hash_duration": clip.duration_s,
+        }
+
+
+def perceptual_hash(images: list[npt.NDArray[np.uint8]]) -> bytes | None:
+    """256 bits for gray pictures of one size, in order of time; None where nothing is in them."""
+    import cv2
+    import numpy as np
+
+    brightest = np.max(images, axis=0)
+    rows = np.flatnonzero((brightest > BORDER).mean(axis=1) > 0.02)
+    columns = np.flatnonzero((brightest > BORDER).mean(axis=0) > 0.02)
+    if not rows.size or not columns.size:
+        return None
+    inside = np.stack(images)[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    groups = np.array_split(inside.astype(np.float32), min(SEGMENTS, len(inside)))
+    means = [group.mean(axis=0) for group in groups]
+    if max(float(m.std()) for m in means) < FLAT:
+        return None
+    bits: list[npt.NDArray[np.bool_]] = []
+    for i in range(SEGMENTS):
+        small = cv2.resize(
+            means[i * len(means) // SEGMENTS], (32, 32), interpolation=cv2.INTER_AREA
+        )
+        frequencies = cv2.dct(small)[LOW]
+        bits.append(frequencies > np.median(frequencies))
+    return np.packbits(np.concatenate(bits)).tobytes()
