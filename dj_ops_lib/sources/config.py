@@ -147,14 +147,12 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     def locate(self, source_id: str) -> str | None:
         """Path or URI of the video with this id, None if there is none.
 
-        Tried are the id with each of `extensions`, then the id itself.
-
-        Raises:
-            MediaError: `forbidden`: the id is a path that leaves the media root.
+        Tried are the id with each of `extensions`, then the id itself. An id that is a path out
+        of the media root is not looked up; reading the path that is returned for it is refused
+        as `forbidden`, so that the clip's error says so.
         """
-        if not source_id or _leaves_its_folder(source_id):
-            message = f"the video id {source_id!r} leads out of {self.media_location}"
-            raise MediaError(message, "forbidden")
+        if _leaves_its_folder(source_id):
+            return f"{self.media_location}/{source_id}"
         names = [*(f"{source_id}.{e}" for e in self.extensions), source_id]
         candidates = [f"{self.media_location}/{name}" for name in names]
         return next((uri for uri in candidates if self._exists(uri)), None)

@@ -137,8 +137,8 @@ class _Hashed:
         return self._sha256.hexdigest()
 
 
-def index_file(path: Path, name: str, config: SourceConfig) -> list[ManifestRow]:
-    """The slices of one annotation file, without shard names; reads it in one pass.
+def index_file(path: Path, name: str, config: SourceConfig) -> tuple[list[ManifestRow], str]:
+    """The slices of one annotation file, without shard names, and its SHA-256; one pass.
 
     Raises:
         SourceError: The file is not in the dataset's format at all.
@@ -155,7 +155,7 @@ def index_file(path: Path, name: str, config: SourceConfig) -> list[ManifestRow]
             ) from None
         sha256 = hashed.sha256()
     facts = (status.st_size, status.st_mtime_ns, sha256)
-    return [ManifestRow("", name, part, digest, *facts) for part, digest in digests]
+    return [ManifestRow("", name, part, digest, *facts) for part, digest in digests], sha256
 
 
 def number_shards(old: Iterable[ManifestRow], new: Iterable[ManifestRow]) -> list[ManifestRow]:
@@ -199,9 +199,8 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
     table = f"{config.name}/manifest"
     old = list(_rows(warehouse, table)) if warehouse.exists(table) else []
     paths = config.annotation_paths()
-    found = [row for name, path in paths.items() for row in index_file(path, name, config)]
-    files = {row.annotation_file: row.file_sha256 for row in found}
-    rows = number_shards(old, found)
+    indexed = {name: index_file(path, name, config) for name, path in paths.items()}
+    rows = number_shards(old, [row for found, _ in indexed.values() for row in found])
     digests = {row.shard: row.digest for row in old}
     batch = pa.RecordBatch.from_pylist([row.to_row() for row in rows], schema=MANIFEST_SCHEMA)
     provenance = Provenance(
@@ -214,7 +213,7 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
     version = warehouse.overwrite(table, [batch], schema=MANIFEST_SCHEMA, provenance=provenance)
     return Manifest(
         shards=[row.shard for row in rows],
-        files=files,
+        files={name: sha256 for name, (_, sha256) in indexed.items()},
         rows={row.shard: row.part.rows for row in rows},
         changed=[row.shard for row in rows if digests.get(row.shard) != row.digest],
         version=version,
