@@ -115,8 +115,15 @@ class Store:
         return WarehouseError(f"table '{table}'{at} in {self.uri} cannot be opened: {error}")
 
     def tables(self) -> list[str]:
-        """Names of all tables, sorted, without the warehouse's own."""
-        return sorted(t for t in self._walk("") if not t.startswith(f"{INTERNAL}/"))
+        """Names of all tables, sorted, without the warehouse's own.
+
+        Raises:
+            WarehouseError: The place cannot be listed.
+        """
+        try:
+            return sorted(t for t in self._walk("") if not t.startswith(f"{INTERNAL}/"))
+        except OSError as e:
+            raise WarehouseError(f"the tables in {self.uri} cannot be listed: {e}") from None
 
     def _walk(self, folder: str) -> Iterator[str]:
         filesystem, root = self.filesystem()
