@@ -109,7 +109,7 @@ def describe(recipe: Recipe, stage: Stage) -> str:
     lines += ["| operator | does | parameters |", "|---|---|---|"]
     for operator in stage.operators:
         does = (inspect.getdoc(type(operator)) or "").partition("\n")[0]
-        given = operator.model_dump(mode="json", exclude_defaults=True)
+        given = operator.model_dump(mode="json", exclude_unset=True)
         parameters = ", ".join(f"{k} = {v}" for k, v in given.items()) or "defaults"
         lines.append(f"| `{operator.name}` | {does} | {parameters} |".replace("\n", " "))
     lines += ["", "Rejected clips and errors stay in the table: `keep`, `rejected_by`, `error`."]
