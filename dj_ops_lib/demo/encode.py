@@ -117,11 +117,19 @@ def _write_tone(
     container.mux(audio.encode(None))
 
 
-def rescaled(pictures: Iterable[Picture], width: int, height: int) -> Iterable[Picture]:
-    """The pictures in another size."""
+def turned(pictures: Iterable[Picture], quarters: int) -> Iterable[Picture]:
+    """The pictures turned counter-clockwise by `quarters` of a full turn, as a held camera does."""
     for picture in pictures:
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        yield np.asarray(small, dtype=np.uint8)
+        yield np.ascontiguousarray(np.rot90(picture, quarters))
+
+
+def shrunk(pictures: Iterable[Picture], width: int, height: int) -> Iterable[Picture]:
+    """The pictures in a size by which their own is divisible: means of whole pixels."""
+    for picture in pictures:
+        rows, columns = picture.shape[0] // height, picture.shape[1] // width
+        blocks = picture.astype(np.uint16).reshape(height, rows, width, columns, 3)
+        total = sum(blocks[:, i, :, j] for i in range(rows) for j in range(columns))
+        yield ((total + rows * columns // 2) // (rows * columns)).astype(np.uint8)
 
 
 def letterboxed(pictures: Iterable[Picture], bar: int) -> Iterable[Picture]:

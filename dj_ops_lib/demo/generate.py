@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +46,38 @@ def generate(root: Path, seed: int = 0, progress: Progress | None = None) -> dic
     return truth
 
 
-def _write_videos(folder: Path, videos: Iterable[Video], progress: Progress) -> None:
+def _write_videos(folder: Path, videos: Sequence[Video], progress: Progress) -> None:
     media = folder / "videos"
     media.mkdir(parents=True, exist_ok=True)
+    originals = [video for video in videos if not video.copy_of]
+    # Two at a time: drawing and encoding release the interpreter's lock in turns.
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        for video, _ in zip(
+            originals, threads.map(lambda v: _write_video(media, v), originals), strict=True
+        ):
+            progress(f"{folder.name}/videos/{video.source_id}.mp4")
     for video in videos:
-        path = media / f"{video.source_id}.mp4"
-        path.unlink(missing_ok=True)
-        if video.fate == "missing":
-            continue
-        if video.fate == "empty":
+        if video.copy_of:
+            shutil.copyfile(media / f"{video.copy_of}.mp4", media / f"{video.source_id}.mp4")
+            progress(f"{folder.name}/videos/{video.source_id}.mp4")
+
+
+def _write_video(media: Path, video: Video) -> None:
+    path = media / f"{video.source_id}.mp4"
+    path.unlink(missing_ok=True)
+    match video.fate:
+        case "missing":
+            pass
+        case "empty":
             path.touch()
-        elif video.fate == "text":
+        case "text":
             path.write_text("<html><body>404: this video is gone</body></html>\n" * 20)
-        elif video.copy_of:
-            shutil.copyfile(media / f"{video.copy_of}.mp4", path)
-        else:
+        case "whole":
             _encode(path, video)
-        if video.fate == "truncated":
+        case "truncated":
+            _encode(path, video)
             content = path.read_bytes()
             path.write_bytes(content[: len(content) * 6 // 10])  # the index at the end is gone
-        progress(f"{folder.name}/videos/{path.name}")
 
 
 def _encode(path: Path, video: Video) -> None:
@@ -75,13 +88,15 @@ def _encode(path: Path, video: Video) -> None:
 
 def pictures(video: Video) -> Iterable[Picture]:
     """All frames of a video as they are encoded."""
-    from dj_ops_lib.demo.encode import letterboxed, rescaled, titled
+    from dj_ops_lib.demo.encode import letterboxed, shrunk, titled, turned
     from dj_ops_lib.demo.world import draw
 
-    width, height = video.rescaled_from or (video.width, video.height)
+    width, height = video.drawn_size
     frames: Iterable[Picture] = (f for shot in video.shots for f in draw(shot, width, height))
-    if video.rescaled_from:
-        frames = rescaled(frames, video.width, video.height)
+    if video.encoding.rotation:
+        frames = turned(frames, video.encoding.rotation // 90)
+    elif (width, height) != (video.width, video.height):
+        frames = shrunk(frames, video.width, video.height)
     if video.bar:
         frames = letterboxed(frames, video.bar)
     return titled(frames, video.titles) if video.titles else frames

@@ -53,7 +53,7 @@ class Video:
         bar: Height in pixels of the black bars above and below, 0 for none.
         fate: What becomes of the file afterwards.
         copy_of: Id of the video of which the file is a copy, byte for byte.
-        rescaled_from: Coded size at which it is drawn; the file is a rescaled encoding of that.
+        rescaled_from: Size at which it is drawn, if that is not the size at which it is shown.
         group: Name shared by videos that show the same.
         annotations: Its annotated clips; unused for MSR-VTT, where the file is the clip.
         captions: Captions to begin with, for MSR-VTT.
@@ -91,6 +91,11 @@ class Video:
         width = round(self.width * self.encoding.sample_aspect_ratio)
         turned = self.encoding.rotation % 180 == 90
         return (self.height, width) if turned else (width, self.height)
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Width and height at which the shots are drawn, upright and with square pixels."""
+        return self.rescaled_from or self.display_size
 
     def takes(self) -> Iterable[tuple[int, int, Shot]]:
         """(first frame, frame after the last, shot) of each take."""
