@@ -8,6 +8,7 @@ they come with the first call that touches a table.
 * `schemas.py`    which schema change is an evolution and which is refused
 * `commit.py`     the protocol by which every change of rows is committed
 * `write.py`      replacing one shard, or a whole table; `staging.py` its new fragments
+* `locate.py`     which fragments hold which rows
 * `read.py`       shards, scans, Polars, DuckDB, LanceDB
 * `history.py`    the commits of a table, also after their versions are gone
 * `explain.py`    from a clip back to the annotation line it came from

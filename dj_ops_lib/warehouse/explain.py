@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse.history import commits, effective
-from dj_ops_lib.warehouse.write import literal
+from dj_ops_lib.warehouse.locate import literal
 
 if TYPE_CHECKING:
     import lance

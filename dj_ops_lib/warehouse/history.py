@@ -9,12 +9,15 @@ Reading one live transaction takes 0.3 ms (local disk, 2026-11-22).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import lance
 import pyarrow as pa
 
 from dj_ops_lib.warehouse.provenance import PROPERTY, Commit, decode
 from dj_ops_lib.warehouse.store import INTERNAL, Store
+
+if TYPE_CHECKING:
+    import lance
 
 TABLE_ID = b"dj.table"
 """Key of a table's own id in its schema metadata; a table made anew has another history."""
@@ -82,12 +85,7 @@ def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:
         for commit, operation, record in _live(dataset, max(known, default=0))
     ]
     if rows:
-        lance.write_dataset(
-            pa.Table.from_pylist(rows, schema=_ARCHIVE),
-            store.address(_archive_name(table)),
-            mode="append",
-            storage_options=store.storage_options,
-        )
+        store.append(_archive_name(table), pa.Table.from_pylist(rows, schema=_ARCHIVE))
     return len(rows)
 
 

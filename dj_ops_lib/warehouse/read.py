@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
+from dj_ops_lib.warehouse.commit import fragment
 from dj_ops_lib.warehouse.history import commits, effective
+from dj_ops_lib.warehouse.locate import literal, located
 from dj_ops_lib.warehouse.store import Store
-from dj_ops_lib.warehouse.write import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,9 +31,20 @@ def read_shard(
     version: int | str | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """See `Warehouse.read_shard`."""
+    dataset = store.open(table, version)
     own = f"shard = {literal(shard)}"
-    condition = f"{own} AND ({where})" if where else own
-    return scan(store, table, columns=columns, where=condition, version=version)
+    # Lance opens every fragment outside of the index for every column that is asked for: 120 ms
+    # in a table of 46 fragments, where finding the fragment first and reading it alone takes 12
+    # (2026-11-22).
+    holders = [fragment(dataset, i) for i in located(dataset, own)]
+    if not holders:
+        return iter(())
+    scanner = dataset.scanner(
+        columns=list(columns) if columns is not None else None,
+        filter=f"{own} AND ({where})" if where else own,
+        fragments=holders,
+    )
+    return iter(scanner.to_batches())
 
 
 def scan(

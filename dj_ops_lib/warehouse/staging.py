@@ -11,7 +11,7 @@ from lance.file import LanceFileReader
 from lance.fragment import FragmentMetadata, write_fragments
 
 from dj_ops_lib.errors import WarehouseError
-from dj_ops_lib.warehouse.schemas import conform
+from dj_ops_lib.warehouse.schemas import conforming
 from dj_ops_lib.warehouse.tombstones import Tombstones
 
 if TYPE_CHECKING:
@@ -115,13 +115,12 @@ class Staged:
     def _conforming(
         self, batches: Iterable[pa.RecordBatch], target: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            conforming = conform(batch, self._declared, target)
+        for batch in conforming(batches, self._declared, target):
             if self._shard is not None:
-                others = set(pc.unique(conforming.column("shard")).to_pylist()) - {self._shard}
+                others = set(pc.unique(batch.column("shard")).to_pylist()) - {self._shard}
                 if others:
                     raise WarehouseError(
                         f"rows of shard {others.pop()!r} were given for shard '{self._shard}' of "
                         f"table '{self._table}'; the column `shard` must name the shard"
                     )
-            yield conforming
+            yield batch

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import lance
+import pyarrow as pa
 import pyarrow.fs
 
 from dj_ops_lib.errors import WarehouseError
@@ -109,6 +110,20 @@ class Store:
                 f"there is no table '{table}' in {self.uri}; materialize its stage first"
             )
         return dataset
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows to one of the warehouse's own tables, creating it if need be."""
+        for mode in ("create", "append") if self.find(table) is None else ("append",):
+            try:
+                lance.write_dataset(
+                    rows, self.address(table), mode=mode, storage_options=self.storage_options
+                )
+            except OSError:
+                # Another process created it first: then it is there to be appended to.
+                if mode == "append" or self.find(table) is None:
+                    raise
+            else:
+                return
 
     def _unreadable(self, table: str, version: object, error: Exception) -> WarehouseError:
         at = "" if version is None else f" at version {version!r}"

@@ -17,12 +17,13 @@ import pyarrow.fs
 
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
+from dj_ops_lib.warehouse.locate import literal
 from dj_ops_lib.warehouse.maintenance import purge
 from dj_ops_lib.warehouse.provenance import encode
 from dj_ops_lib.warehouse.store import Store
 from dj_ops_lib.warehouse.tombstones import Tombstone, Tombstones
 from dj_ops_lib.warehouse.versions import tags, untag
-from dj_ops_lib.warehouse.write import literal, occupied
+from dj_ops_lib.warehouse.write import occupied
 
 if TYPE_CHECKING:
     import lance

@@ -12,7 +12,6 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -117,10 +116,5 @@ def append(store: Store, stones: Iterable[Tombstone], reason: str) -> Tombstones
         for s in sorted(set(stones) - known.stones, key=lambda s: (s.kind, s.value))
     ]
     if rows:
-        lance.write_dataset(
-            pa.Table.from_pylist(rows, schema=_SCHEMA),
-            store.address(TABLE),
-            mode="append",
-            storage_options=store.storage_options,
-        )
+        store.append(TABLE, pa.Table.from_pylist(rows, schema=_SCHEMA))
     return load(store)

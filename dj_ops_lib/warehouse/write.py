@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 import lance
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata
 
@@ -21,6 +20,7 @@ from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, publish, refuse_rivals, settle, swap
 from dj_ops_lib.warehouse.history import TABLE_ID
+from dj_ops_lib.warehouse.locate import literal, located
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
 from dj_ops_lib.warehouse.staging import Staged
@@ -111,16 +111,9 @@ def occupied(dataset: lance.LanceDataset, where: str) -> tuple[list[int], list[F
         Ids of those that hold nothing else, and the others with those rows deleted (their
         deletion files are written, nothing is committed).
     """
-    scanner = dataset.scanner(filter=where, columns=[], with_row_address=True)
-    counts: dict[int, int] = {}
-    for batch in scanner.to_batches():
-        fragments = pc.shift_right(batch.column("_rowaddr"), pa.scalar(32, pa.uint64()))
-        for entry in pc.value_counts(fragments):
-            key = entry["values"].as_py()
-            counts[key] = counts.get(key, 0) + entry["counts"].as_py()
     removed: list[int] = []
     updated: list[FragmentMetadata] = []
-    for fragment_id, count in sorted(counts.items()):
+    for fragment_id, count in located(dataset, where).items():
         old = fragment(dataset, fragment_id)
         left = None if count == old.metadata.num_rows else old.delete(where)
         if left is None:
@@ -128,11 +121,6 @@ def occupied(dataset: lance.LanceDataset, where: str) -> tuple[list[int], list[F
         else:
             updated.append(left)
     return removed, updated
-
-
-def literal(text: str) -> str:
-    """A string as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _check_declared(table: str, shard: str, schema: pa.Schema) -> None:

@@ -218,4 +218,4 @@ class TestWarehouseModel(WarehouseMachine.TestCase):
 
 @pytest.mark.slow
 class TestWarehouseModelAtLength(WarehouseMachine.TestCase):
-    settings = settings(_PATIENT, max_examples=60, stateful_step_count=40)
+    settings = settings(_PATIENT, max_examples=40, stateful_step_count=40)
