@@ -164,6 +164,7 @@ def decide_again(warehouse: Warehouse, options: EngineOptions) -> tuple[StageRep
 
 
 def main() -> int:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     count = parser.parse_args().rows

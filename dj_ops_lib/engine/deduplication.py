@@ -74,6 +74,7 @@ def deduplicate(
     found = operator.match(rows.filter("keep").select("clip_id", *columns), index)
     types = dict(pl.DataFrame(pa.schema([c.field for c in DUPLICATE_COLUMNS]).empty_table()).schema)
     found = found.select("clip_id", *types).cast(types)  # type: ignore[arg-type]
+    found = found.unique("clip_id", keep="first", maintain_order=True)
     joined = rows.drop(types.keys(), strict=False).join(
         found, on="clip_id", how="left", maintain_order="left"
     )

@@ -8,6 +8,7 @@ unfinished results are kept (`spool.py`).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,14 @@ class StoredFailure:
 
 
 class Memo:
-    """Measurements and failed attempts, by operator and fingerprint; the first added wins."""
+    """Measurements and failed attempts, by operator and fingerprint; the first added wins.
 
-    def __init__(self) -> None:
+    Args:
+        elsewhere: Adds what less likely places hold; called when something is not found.
+    """
+
+    def __init__(self, elsewhere: Callable[[Memo], None] | None = None) -> None:
+        self._elsewhere = elsewhere
         self._found: dict[str, list[pl.DataFrame]] = {}
         self._failed: list[pl.DataFrame] = []
 
@@ -91,6 +97,14 @@ class Memo:
         Returns:
             `_found` (bool), `_result` and the operator's columns, null where not found.
         """
+        found = self._lookup(operator, fingerprints)
+        if self._elsewhere is not None and not found["_found"].all():
+            add, self._elsewhere = self._elsewhere, None
+            add(self)
+            found = self._lookup(operator, fingerprints)
+        return found
+
+    def _lookup(self, operator: Operator, fingerprints: pl.Series) -> pl.DataFrame:
         known = self._found.get(operator.name)
         if not known:
             empty = empty_columns(operator, len(fingerprints))

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +37,9 @@ from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
 MEDIA = "media"
 AVAILABILITY = frozenset({"missing", "corrupt", "unsupported", "too_large"})
 """Error classes that are a file's `availability` too; others (a crash) make it `corrupt`."""
+
+LOOKUPS = 16
+"""Files whose state is asked for at a time; an object store takes 10 to 50 ms to answer."""
 
 _FILE_COLUMNS = [
     "media_id",
@@ -124,19 +128,17 @@ def probe_shard(
     rows = read_frame(warehouse, raw, shard, where="keep = true", version=raw_version)
     operator = Probe(identity=options.access.identity)
     memo = Memo()
+    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
+    spool.load(memo, (operator,))
     if warehouse.exists(table):
         columns = [*_FILE_COLUMNS, "measured", "error"]
         memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
-    spool = Spool(
-        spool_folder(options.spool, warehouse.uri, table, shard, operator.fingerprint()),
-        options.spool_every_s,
-    )
-    spool.load(memo, (operator,))
     passes = Passes(options, spool, table, shard, function=probe_task)
     files = _Files(operator, options, memo)
     ids = rows["source_id"].to_list()
-    for source_id in dict.fromkeys(ids):
-        files.find(source_id, locate(source_id) if source_id is not None else None)
+    with ThreadPoolExecutor(LOOKUPS) as threads:
+        located = {i: locate(i) if i is not None else None for i in dict.fromkeys(ids)}
+        list(threads.map(files.find, located.keys(), located.values()))
     measured = files.probe(passes)
     made = [_row(r, files.of[r["source_id"]]) for r in rows.to_dicts()]
     frame = pl.DataFrame(pa.Table.from_pylist(made, CLIP_SCHEMA))

@@ -71,12 +71,12 @@ def process_shard(
     input_version = warehouse.version(input_table)
     rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
 
-    spool = Spool(
-        spool_folder(options.spool, warehouse.uri, table, shard, chosen.measuring_fingerprint),
-        options.spool_every_s,
-    )
-    memo = _memo(warehouse, chosen.operators, rows, table, shard)
+    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
+    memo = Memo(lambda it: _add_other_tables(it, warehouse, chosen.operators, table, shard))
     spool.load(memo, chosen.operators)
+    if warehouse.exists(table):
+        _add_table(memo, warehouse, chosen.operators, table, shard)
+    memo.add_rows(rows, chosen.operators)
     passes = Passes(options, spool, table, shard)
     run = run_operators(
         rows,
@@ -159,28 +159,27 @@ def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ..
     )
 
 
-def _memo(
-    warehouse: Warehouse,
-    operators: Sequence[Operator],
-    rows: pl.DataFrame,
-    table: str,
-    shard: str,
-) -> Memo:
-    """What this stage's table, the same stage of other recipes, and the input have measured."""
-    memo = Memo()
-    names = warehouse.tables()
+def _add_table(
+    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
+) -> None:
+    """Remember what a table's shard holds for those operators whose columns it has."""
+    types = {f.name: f.type for f in warehouse.schema(table)}
+    usable = tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
+    if not usable:
+        return
+    columns = ["measured", "error", *(c.name for o in usable for c in o.columns)]
+    memo.add_rows(read_frame(warehouse, table, shard, columns=columns), usable)
+
+
+def _add_other_tables(
+    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
+) -> None:
+    """Remember what the source's other stage tables hold, those of the same stage first."""
     source, _, stage = table.split("/")
-    siblings = [
-        t for t in names if t.startswith(f"{source}/") and t.endswith(f"/{stage}") and t != table
-    ]
-    wanted = {"measured", "error", *(c.name for o in operators for c in o.columns)}
-    for name in [t for t in (table, *siblings) if t in names]:
-        types = {f.name: f.type for f in warehouse.schema(name)}
-        usable = tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
-        columns = sorted(wanted & types.keys())
-        memo.add_rows(read_frame(warehouse, name, shard, columns=columns), usable)
-    memo.add_rows(rows, tuple(operators))
-    return memo
+    others = [t for t in warehouse.tables() if t.startswith(f"{source}/") and t.count("/") == 2]
+    for name in sorted(others, key=lambda t: (not t.endswith(f"/{stage}"), t)):
+        if name != table:
+            _add_table(memo, warehouse, operators, name, shard)
 
 
 def _commit(

@@ -26,19 +26,20 @@ from dj_ops_lib.operator import Operator
 SUFFIX = ".arrow"
 
 
-def spool_folder(
-    root: Path, warehouse_uri: str, table: str, shard: str, measuring_fingerprint: str
-) -> Path:
-    """Folder for the unfinished results of one shard of one stage, as it measures now."""
-    key = digest("spool", warehouse_uri, table, shard, measuring_fingerprint)
-    return root / f"{table.replace('/', '-')}-{key}"
+def spool_folder(root: Path, warehouse_uri: str, table: str, shard: str) -> Path:
+    """Folder for the unfinished results of one shard of one stage.
+
+    What is in it is found by fingerprint, so a parameter that was changed after the run was killed
+    costs its own operator's results only.
+    """
+    return root / f"{table.replace('/', '-')}-{digest('spool', warehouse_uri, table, shard)}"
 
 
 class Spool:
     """Measurements of one shard that no table holds yet.
 
     Args:
-        folder: Where they are; belongs to one table, shard and measuring fingerprint.
+        folder: Where they are; belongs to one shard of one table.
         every_s: Seconds between two writes.
     """
 

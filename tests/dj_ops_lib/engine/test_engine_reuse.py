@@ -19,6 +19,9 @@ from engine_operators import (
     noted,
 )
 
+from dj_ops_lib.engine.shard import process_shard
+from dj_ops_lib.recipe import Recipe, Stage
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
@@ -67,6 +70,25 @@ def test_a_second_recipe_uses_what_the_first_measured(shelf: Workshop, log: Path
     report = shelf.run(BrightnessFilter(log=str(log), least=50), recipe="second")
     assert len(noted(log)) == 4
     assert report.kept == 3
+
+
+def test_another_stage_of_another_recipe_uses_it_too(shelf: Workshop, log: Path) -> None:
+    shelf.run(BrightnessFilter(log=str(log)))
+    operators = (
+        Stage("first", (LengthFilter(),)),
+        Stage("second", (BrightnessFilter(log=str(log)),)),
+    )
+    for stage in ("first", "second"):
+        process_shard(
+            shelf.warehouse,
+            Recipe("other", stages),
+            stage,
+            source="toys",
+            shard="0",
+            options=shelf.options,
+        )
+    assert len(noted(log)) == 4
+    assert shelf.frame("toys/other/second")["brightness"].null_count() == 0
 
 
 def test_a_grown_shard_measures_its_new_rows(shelf: Workshop, log: Path) -> None:

@@ -19,7 +19,7 @@ from engine_operators import (
 )
 
 from dj_ops_lib.clip import Edit, Span, child_id, signature
-from dj_ops_lib.errors import RecipeError
+from dj_ops_lib.errors import RecipeError, WarehouseError
 from dj_ops_lib.operators.deduplicators.video_deduplicator import VideoDeduplicator
 from dj_ops_lib.registry import operator_class
 
@@ -268,6 +268,13 @@ def test_a_stage_that_the_recipe_lacks_is_refused_with_the_nearest_name(shelf: W
         process_shard(
             shelf.warehouse, recipe, "clean", source="toys", shard="0", options=shelf.options
         )
+
+
+def test_a_stage_before_its_input_says_which_table_is_missing(workshop: Workshop) -> None:
+    with pytest.raises(WarehouseError, match="toys/media"):
+        workshop.run(LengthFilter())
+    with pytest.raises(WarehouseError, match="toys/raw"):
+        workshop.probe()
 
 
 def test_header_waves_start_no_process(shelf: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
