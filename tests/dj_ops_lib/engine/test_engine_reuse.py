@@ -74,7 +74,7 @@ def test_a_second_recipe_uses_what_the_first_measured(shelf: Workshop, log: Path
 
 def test_another_stage_of_another_recipe_uses_it_too(shelf: Workshop, log: Path) -> None:
     shelf.run(BrightnessFilter(log=str(log)))
-    operators = (
+    stages = (
         Stage("first", (LengthFilter(),)),
         Stage("second", (BrightnessFilter(log=str(log)),)),
     )
