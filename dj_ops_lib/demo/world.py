@@ -31,7 +31,7 @@ COLOURS = {
     "orange": (245, 130, 20),
     "purple": (130, 50, 160),
     "white": (245, 245, 245),
-    "black": (12, 12, 12),
+    "black": (0, 0, 0),
     "grey": (128, 128, 128),
     "pink": (245, 150, 190),
 }
@@ -101,13 +101,14 @@ def draw(shot: Shot, width: int, height: int) -> Iterator[Picture]:
 
 
 def _ground(shot: Shot, width: int, height: int) -> Picture:
-    """The background: brighter towards the top, with mottles if the camera moves over it."""
+    """The background: brighter at the top; mottled if the camera moves, plain if nothing does."""
     extent = width + shot.frames * shot.pan // FPS if shot.pan else width
     luma, cb, cr = ycbcr(shot.background)
-    rows = np.arange(height)[:, None]
-    shade = 12 - 24 * rows // max(1, height - 1) + np.zeros((1, extent), dtype=np.int64)
+    shade = np.zeros((height, extent), dtype=np.int64)
+    if shot.shape or shot.pan:
+        shade += 12 - 24 * np.arange(height)[:, None] // max(1, height - 1)
     if shot.pan:
-        shade = shade + _mottles(extent, height)
+        shade += _mottles(extent, height)
     ground = np.empty((height, extent, 3), dtype=np.uint8)
     ground[..., 0] = np.clip(luma + shade, 16, 235)
     ground[..., 1] = cb
