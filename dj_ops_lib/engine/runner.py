@@ -19,7 +19,8 @@ from dj_ops_lib.engine.memo import ERROR_TYPE, Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import Cost
 from dj_ops_lib.engine.planner import plan_operators
-from dj_ops_lib.engine.wave import Measure, SegmentState, run_wave
+from dj_ops_lib.engine.segment import SegmentState
+from dj_ops_lib.engine.wave import Measure, run_wave
 from dj_ops_lib.operator import Operator, Splitter
 
 
