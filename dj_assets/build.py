@@ -1,8 +1,8 @@
 """Assembles the definitions: the only place that does, and the seam for tests.
 
-`build_defs(warehouse=..., compute=..., defs_folder=...)` returns fresh
-definitions with parts replaced, so that nothing has to be patched. What the
-parts are is in `components.py` and `resources.py`.
+`build_defs(project=..., warehouse=..., compute=...)` returns fresh definitions
+with parts replaced, so that nothing has to be patched. What the parts are is in
+`components.py` and `resources.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dj_assets.resources import Compute, WarehouseResource
 
 def build_defs(
     *,
+    project: Path | None = None,
     warehouse: WarehouseResource | None = None,
     compute: Compute | None = None,
     executor: dg.ExecutorDefinition | None = None,
@@ -23,12 +24,13 @@ def build_defs(
     """All definitions of this code location.
 
     Args:
+        project: Folder whose `[tool.dg]` says where the `defs` folder is; default: this project.
         warehouse: Where the tables are; default: from the environment.
         compute: Where shards are processed; default: this machine's cores.
         executor: Default: in this process. Fifteen assets of one shard took 5 s so, 49 s with a
             process a step (measured 2026-11); processes belong to the engine.
     """
-    folder = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    folder = dg.load_from_defs_folder(path_within_project=project or Path(__file__).parent)
     return dg.Definitions.merge(
         folder,
         dg.Definitions(

@@ -137,10 +137,10 @@ def publish(
 ) -> dg.MaterializeResult:
     """The run's result: checks and data version of the shards that it made.
 
-    Dagster 1.13 attributes a check to a partition only in a run of one partition, and takes one
-    data version a run. In a run over a range, each shard's evaluations are therefore recorded
-    outside the run, and the run's own are the worst ones; the data version is that of all shards
-    together.
+    Dagster 1.13 attributes a check's result to a partition only in a run of one partition, and
+    takes one data version a run. In a run over a range, each shard's evaluations are therefore
+    logged as events of their own, and the results are the worst ones; the data version is that
+    of all shards together.
     """
     if len(verdicts) == 1 and context.has_partition_key:
         (only,) = verdicts
@@ -149,7 +149,7 @@ def publish(
         )
     for verdict in verdicts:
         for result in verdict.results:
-            context.instance.report_runless_asset_event(
+            context.log_event(
                 dg.AssetCheckEvaluation(
                     asset_key=asset,
                     check_name=result.check_name or "",

@@ -135,7 +135,7 @@ def manifest_asset(config: SourceConfig) -> dg.AssetsDefinition:
 
         Materialize it first and whenever the file changes: it registers the shards as partitions.
         """
-        written = write_manifest(warehouse.open(), config, run_id=context.run_id)
+        written = write_manifest(warehouse.open(), config, run_id=context.run.run_id)
         new = register_shards(context.instance, config.name, written.shards)
         address = warehouse.open().address(f"{config.name}/manifest")
         return dg.MaterializeResult(

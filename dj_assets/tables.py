@@ -80,7 +80,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         address = store.address(table.name)
         verdicts = []
         for name in context.partition_keys:
-            report = table.work(store, compute, Turn(name, context.run_id, context.log.info))
+            report = table.work(store, compute, Turn(name, context.run.run_id, context.log.info))
             shard = _read_back(table, report, store)
             verdicts.append(checks.judge(key, shard))
             context.add_asset_metadata(
