@@ -146,8 +146,8 @@ def entries_of(rows: pl.DataFrame) -> pl.DataFrame:
 def entries_to_lists(entries: pl.DataFrame, rows: int) -> pl.Series:
     """The inverse of `entries_of`; entries of a row keep their order.
 
-    Made of one flat array and offsets: Polars' list expressions took 40 us a row, this takes 2
-    (2026-11-22).
+    Made of one flat array and offsets: Polars' list expressions took 8.4 us of CPU a row,
+    this takes 0.6 (four operators, 2026-11-22).
     """
     places = entries["_row"].to_numpy()
     ordered = entries[np.argsort(places, kind="stable")]
