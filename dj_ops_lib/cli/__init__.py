@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dj_ops_lib.cli import doctor, operators, run, table, takedown
+from dj_ops_lib.cli import doctor, operators, plan, run, table, takedown
 from dj_ops_lib.errors import DjError
 
 _typer = typer.Typer(
@@ -20,6 +20,7 @@ _typer = typer.Typer(
 )
 _typer.command("ops")(operators.ops)
 _typer.command("op")(operators.op)
+_typer.command("plan")(plan.plan)
 _typer.command("run")(run.run)
 _typer.command("doctor")(doctor.doctor)
 _typer.add_typer(table.app, name="table")

@@ -46,6 +46,16 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Processes that decode; default: one a core.")
     ] = None,
+    retry_errors: Annotated[
+        list[str] | None,
+        typer.Option(help="Try clips with this error class again although they failed often; all."),
+    ] = None,
+    measure_all: Annotated[
+        bool, typer.Option("--measure-all", help="Measure rejected clips further, for analysis.")
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(help="Key of the mapping that holds the recipe, as `attributes`.")
+    ] = None,
 ) -> None:
     """Run a recipe over videos and write one Lance table a stage."""
     from dj_ops_lib.engine.files import run_recipe_on_files
@@ -53,11 +63,17 @@ def run(
     from dj_ops_lib.media.access import Access
     from dj_ops_lib.warehouse import Warehouse
 
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(recipe, at=at)
     found = find_videos(videos)
     console = Console()
     with progress_bar(console) as show:
-        options = EngineOptions(Access(()), workers=workers or available_cores(), progress=show)
+        options = EngineOptions(
+            Access(()),
+            workers=workers or available_cores(),
+            retry_errors=tuple(retry_errors or ()),
+            measure_all=measure_all,
+            progress=show,
+        )
         reports = run_recipe_on_files(
             Warehouse(warehouse), loaded, found, source=source, options=options
         )

@@ -10,15 +10,16 @@ from dj_ops_lib.report import StageReport
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """`{"a": 2, "b": 1}` as `a 2, b 1`, most frequent first."""
-    return ", ".join(f"{k} {v}" for k, v in sorted(counts.items(), key=lambda i: (-i[1], i[0])))
+    """`{"a": 2, "b": 1}` as one line each, most frequent first."""
+    return "\n".join(f"{k} {v}" for k, v in sorted(counts.items(), key=lambda i: (-i[1], i[0])))
 
 
 def summary_table(reports: Iterable[StageReport]) -> Table:
     """One line a report: what went in, what stayed, what was rejected and why."""
     table = Table()
-    for heading in ("table", "shard", "in", "kept", "rejected by", "errors", "hours of video"):
-        table.add_column(heading, justify="right" if heading in {"in", "kept"} else "left")
+    for heading in ("table", "shard", "in", "kept", "rejected by", "errors", "hours"):
+        numeric = heading in {"in", "kept", "hours"}
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for report in reports:
         table.add_row(
             report.table,
