@@ -20,7 +20,7 @@ from dj_ops_lib.media.container import check_dimensions, main_video, time_zero
 from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
 from dj_ops_lib.media.orientation import declared_rotation, display_size
-from dj_ops_lib.media.plans import Length, Pass
+from dj_ops_lib.media.plans import Length, Pass, merged
 from dj_ops_lib.media.probe import declared_duration, frame_rate
 from dj_ops_lib.media.video import MICROSECONDS, VideoReader
 from dj_ops_lib.operator import Audio, Frames, Need, Observer, Packets
@@ -93,8 +93,10 @@ class ClipPass:
             (self._zero_us, self._start_us, self._end_us),
             uri,
         )
-        self._delivery, self._through = self._pictures(clip, wanted)
-        self._packets = 0
+        self._through: PictureEdits | None = None
+        self._deliveries = self._pictures(clip, wanted)
+        self._listening = self._hearing  # None again where a second pass goes over the clip
+        self._packets = self._decoded = self._seeks = 0
         self._video_to_us = self._any_to_us = -(1 << 62)
 
     def _length(self, clip: Clip) -> Length:
@@ -107,21 +109,26 @@ class ClipPass:
 
     def _pictures(
         self, clip: Clip, wanted: Sequence[tuple[Need, Observer]]
-    ) -> tuple[Delivery, PictureEdits | None]:
-        """The delivery, and the edits that every frame has to go through before it."""
+    ) -> dict[Pass, Delivery]:
         video = self._video
         swaps = declared_rotation(self._container, video) in {90, 270}
         sar = video.sample_aspect_ratio
         size = display_size(video.width, video.height, sar, swaps=swaps)
-        edits = through = None
+        edits = None
         if video_edits(clip.edits):
             size = edited_size(*size, clip.edits)
             edits = PictureEdits(clip.edits, sar, self._uri)
             if needs_every_frame(clip.edits):
-                edits, through = None, edits
+                self._through, edits = edits, None
+        edited = self._through is not None
         plans = [(need, o) for need, o in wanted if isinstance(need, Frames)]
-        edited = through is not None
-        return Delivery(plans, self._length(clip), size, edits=edits, edited=edited), through
+        length = self._length(clip)
+        return {
+            how: Delivery(
+                how, [p for p in plans if p[0].at in some], length, size, edits=edits, edited=edited
+            )
+            for how, some in merged((need.at for need, _ in plans), every_frame=edited).items()
+        }
 
     # --- the pass -------------------------------------------------------------------------
 
@@ -131,31 +138,33 @@ class ClipPass:
         Raises:
             MediaError: As for `frames.decode`.
         """
-        delivery = self._delivery
-        reader = self._reader(delivery.how, may_jump=self._may_jump)
-        reader.wants_keys = delivery.wants_keys
-        self._aim(reader)
-        if self._start_us > 0:
+        straight = self._deliveries.get(Pass.FULL) or self._deliveries.get(Pass.KEYS)
+        targets = self._deliveries.get(Pass.TARGETS)
+        if straight or self._raw or self._hearing:
             # Sound may lie before the key frame that it is heard with.
-            reader.seek(self._start_us - (MICROSECONDS // 2 if self._hearing else 0))
-        self._read(reader)
-        if delivery.lacks_first:
-            self._find_first(reader)
-        if delivery.how is not None and not delivery.has_frames:
-            raise self._nothing_there()
-        delivery.finish()
+            early_us = MICROSECONDS // 2 if self._hearing else 0
+            self._read(straight, self._start_us - early_us)
+        if straight and straight.lacks_first:
+            self._find_first(straight)
+        if targets:
+            self._raw, self._listening = [], None
+            self._read(targets, self._start_us)
+        for delivery in self._deliveries.values():
+            if not delivery.has_frames:
+                raise self._nothing_there()
+            delivery.finish()
         if self._hearing:
             self._hearing.finish()
         return DecodeReport(
             packets=self._packets,
-            frames_decoded=reader.frames_decoded,
-            frames_delivered=delivery.delivered,
-            conversions=delivery.conversions,
-            seeks=reader.seeks,
+            frames_decoded=self._decoded,
+            frames_delivered=sum(d.delivered for d in self._deliveries.values()),
+            conversions=sum(d.conversions for d in self._deliveries.values()),
+            seeks=self._seeks,
             audio_samples=self._hearing.given if self._hearing else 0,
         )
 
-    def _reader(self, how: Pass | None, *, may_jump: bool) -> VideoReader:
+    def _reader(self, how: Pass | None) -> VideoReader:
         return VideoReader(
             self._container,
             self._video,
@@ -163,20 +172,15 @@ class ClipPass:
             start_us=self._start_us,
             end_us=self._end_us,
             how=how,
-            may_jump=may_jump,
             uri=self._uri,
         )
 
-    @property
-    def _may_jump(self) -> bool:
-        return not (self._raw or self._hearing or self._delivery.wants_keys)
-
-    def _aim(self, reader: VideoReader) -> None:
-        target = self._delivery.next_target_us
-        reader.target_us = None if target is None else target + self._start_us
-
-    def _read(self, reader: VideoReader) -> None:
-        """Everything from here to the end of what is wanted."""
+    def _read(self, delivery: Delivery | None, begin_us: int) -> None:
+        """One pass over the clip: to a delivery, and to those who want packets or sound."""
+        reader = self._reader(delivery.how if delivery else None)
+        self._aim(reader, delivery)
+        if self._start_us > 0 or self._packets:
+            reader.seek(begin_us)
         held: list[Packet[Any]] = []  # other streams, while a seek may still have to be repeated
         seeks = reader.seeks
         try:
@@ -186,43 +190,53 @@ class ClipPass:
                     held.clear()
                 self._packets += packet.size > 0
                 if packet.stream is self._video:
-                    self._show(reader, packet)
-                    landed = reader.landed
-                else:
-                    landed = reader.landed
-                    if not landed:
-                        held.append(packet)
-                        continue
-                while held and landed:
-                    self._take(held.pop(0))
-                self._take(packet)
+                    self._show(reader, packet, delivery)
+                elif not reader.landed:
+                    held.append(packet)
+                    continue
+                if reader.landed:
+                    for earlier in held:
+                        self._take(earlier)
+                    held.clear()
+                    self._take(packet)
                 if self._is_done(reader, packet):
-                    return
+                    break
+            else:
+                self._check_end()
         except av.error.FFmpegError as error:
             message = f"{self._uri}: reading fails: {error.strerror}"
             raise MediaError(message, "decode_error") from error
-        self._check_end()
+        self._decoded += reader.frames_decoded
+        self._seeks += reader.seeks
 
-    def _show(self, reader: VideoReader, packet: Packet[Any]) -> None:
-        keys_only = self._delivery.how is Pass.KEYS
-        for frame, pts_us in reader.feed(packet):
-            self._offer(frame, pts_us - self._start_us, key_frame=keys_only or frame.key_frame)
-            self._aim(reader)
-        if packet.size == 0 and self._through:
-            self._offer(None, 0, key_frame=False)
+    def _aim(self, reader: VideoReader, delivery: Delivery | None) -> None:
+        target = delivery.next_target_us if delivery else None
+        reader.target_us = None if target is None else target + self._start_us
 
-    def _offer(self, frame: VideoFrame | None, time_us: int, *, key_frame: bool) -> None:
+    def _show(self, reader: VideoReader, packet: Packet[Any], delivery: Delivery | None) -> None:
+        """Decode a packet of the video; a reader without a delivery only learns where it is."""
+        for shown in reader.feed(packet):
+            if delivery:
+                time_us = shown.pts_us - self._start_us
+                self._offer(delivery, shown.frame, time_us, key_frame=shown.key_frame)
+                self._aim(reader, delivery)
+        if packet.size == 0 and self._through and delivery:
+            self._offer(delivery, None, 0, key_frame=False)
+
+    def _offer(
+        self, delivery: Delivery, frame: VideoFrame | None, time_us: int, *, key_frame: bool
+    ) -> None:
         if self._through:
             for edited, at, key in self._through.push(frame, time_us, key_frame=key_frame):
-                self._delivery.offer(edited, at, at + self._start_us, key_frame=key)
+                delivery.offer(edited, at, at + self._start_us, key_frame=key)
         elif frame is not None:
-            self._delivery.offer(frame, time_us, time_us + self._start_us, key_frame=key_frame)
+            delivery.offer(frame, time_us, time_us + self._start_us, key_frame=key_frame)
 
     def _streams(self) -> list[Any]:
         """What is demuxed. Without an end of its own, the video ends where any stream does."""
         audios = list(self._container.streams.audio)
         if self._end_is_videos:
-            audios = audios[:1] if self._hearing else []
+            audios = audios[:1] if self._listening else []
         streams = [*(self._container.streams.video if self._raw else [self._video]), *audios]
         for stream in self._container.streams:
             stream.discard = Discard.default if stream in streams else Discard.all
@@ -242,8 +256,8 @@ class ClipPass:
         if packet.stream.type == "video":
             if self._raw and packet.size > 0 and self._holds(time_us):
                 self._give_raw(packet, time_us)
-        elif self._hearing and packet.stream is self._hearing.stream:
-            self._hearing.feed(packet)
+        elif self._listening and packet.stream is self._listening.stream:
+            self._listening.feed(packet)
 
     def _holds(self, time_us: int | None) -> bool:
         if self._start_us <= 0 and self._end_us is None:
@@ -272,7 +286,7 @@ class ClipPass:
         if past_us >= _PAST_END_US:
             return True
         raw_done = not self._raw or (past_us >= 0 and packet.stream is self._video)
-        return raw_done and (self._hearing is None or self._hearing.past_end)
+        return raw_done and (self._listening is None or self._listening.past_end)
 
     def _check_end(self) -> None:
         """A file that stops before the clip does, and before what it declares, is damaged."""
@@ -291,20 +305,20 @@ class ClipPass:
                 "decode_error",
             )
 
-    def _find_first(self, reader: VideoReader) -> None:
+    def _find_first(self, delivery: Delivery) -> None:
         """The clip's first frame, where no key frame lies in it: a short pass of its own."""
-        again = self._reader(Pass.SPARSE, may_jump=False)
-        again.target_us = self._start_us
-        again.seek(self._start_us)
+        reader = self._reader(Pass.TARGETS)
+        reader.target_us = self._start_us
+        reader.seek(self._start_us)
         for packet in self._container.demux(self._video):
-            for frame, time_us in again.feed(packet):
-                self._delivery.found_first(frame, time_us - self._start_us, time_us)
-                again.finished = True
+            for shown in reader.feed(packet):
+                delivery.found_first(shown.frame, shown.pts_us - self._start_us, shown.pts_us)
+                reader.finished = True
                 break
-            if again.finished:
+            if reader.finished:
                 break
-        reader.frames_decoded += again.frames_decoded
-        reader.seeks += again.seeks
+        self._decoded += reader.frames_decoded
+        self._seeks += reader.seeks
 
     def _nothing_there(self) -> MediaError:
         end = "the end" if self._end_us is None else f"{self._end_us / MICROSECONDS:.3f} s"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dj_ops_lib.media.edits import PictureEdits
 from dj_ops_lib.media.pictures import Converter, Format
-from dj_ops_lib.media.plans import KeyFrameSelection, Length, Pass, Selection, merged, select
+from dj_ops_lib.media.plans import Length, Pass, Selection, select
 from dj_ops_lib.operator import At, Frame, Frames, Observer
 
 if TYPE_CHECKING:
@@ -42,16 +42,17 @@ class Delivery:
     """Selects, converts once per size and format, and hands out.
 
     Args:
-        wanted: Frame plans and their observers.
+        how: The pass that frames come from.
+        wanted: The frame plans that it serves, and their observers.
         length: What the plans need to know of the clip.
         display: Display (width, height) of the clip in pixels.
-        edits: What is done to a picture before it is shown; None for nothing, or where the
-            frames that are offered went through it already (`edited`).
-        edited: Whether frames come edited, and therefore upright.
+        edits: What is done to a picture before it is shown, if anything.
+        edited: Whether frames come edited already, and therefore upright.
     """
 
     def __init__(
         self,
+        how: Pass,
         wanted: Sequence[tuple[Frames, Observer]],
         length: Length,
         display: tuple[int, int],
@@ -71,8 +72,7 @@ class Delivery:
                 )
             show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))
             show.viewers.setdefault(self._converters[key], []).append(observer)
-        how = merged(self._shows)
-        self.how = Pass.FULL if edited and how is not None else how
+        self.how = how
         self.delivered = 0
         self._index = 0
         self._first: _Seen | None = None
@@ -87,11 +87,6 @@ class Delivery:
     def has_frames(self) -> bool:
         """Whether any frame came by."""
         return self._first is not None
-
-    @property
-    def wants_keys(self) -> bool:
-        """Whether key frames are asked for."""
-        return any(isinstance(s.selection, KeyFrameSelection) for s in self._shows.values())
 
     @property
     def next_target_us(self) -> int | None:
@@ -114,6 +109,7 @@ class Delivery:
             pts_us: Microseconds from the file's beginning.
             key_frame: Whether it is a key frame.
         """
+        key_frame |= self.how is Pass.KEYS
         index = self._index if self.how is Pass.FULL else None
         seen = self._last = _Seen(frame, time_us, pts_us, index, key_frame)
         if self._first is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.orientation import display_size, of_frame
+from dj_ops_lib.media.regions import REGION, add_region
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -64,6 +65,15 @@ def picture_nodes(edits: Sequence[Edit]) -> list[Node]:
     """The edits on upright pictures with square pixels, which they are again at the end."""
     nodes = [(edit.filter, dict(edit.arguments)) for edit in video_edits(edits)]
     return [*nodes, ("scale", {"w": "round(iw*sar)", "h": "ih"}), ("setsar", {"sar": "1"})]
+
+
+def add_node(graph: Graph, previous: Any, name: str, options: dict[str, str]) -> Any:
+    """Add a filter after another, or the several filters of a region; what comes last."""
+    if name == REGION:
+        return add_region(graph, previous, options)
+    node = graph.add(name, **options)
+    previous.link_to(node)
+    return node
 
 
 def edited_size(width: int, height: int, edits: Sequence[Edit]) -> tuple[int, int]:
@@ -151,8 +161,11 @@ class PictureEdits:
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
         )
-        chain = [source, *(graph.add(name, **options) for name, options in nodes)]
-        graph.link_nodes(*chain, graph.add("buffersink")).configure()
+        last: Any = source
+        for name, options in nodes:
+            last = add_node(graph, last, name, options)
+        last.link_to(graph.add("buffersink"))
+        graph.configure()
 
     def _error(self, text: str) -> MediaError:
         names = ", ".join(edit.filter for edit in self._edits)

@@ -17,10 +17,10 @@ from dj_ops_lib.operator import At, Every, Fps, KeyFrames, Uniform
 
 
 class Pass(enum.Enum):
-    """How much of a clip has to be decoded."""
+    """How a clip is gone through."""
 
-    KEYS = "key frames only"
-    SPARSE = "groups of pictures that hold a target, and key frames if asked for"
+    KEYS = "key frames only, one after the other"
+    TARGETS = "from target to target, jumping over what lies between"
     FULL = "every frame"
 
 
@@ -134,11 +134,20 @@ def select(at: At, length: Length) -> Selection:
             return EverySelection()
 
 
-def merged(plans: Iterable[At]) -> Pass | None:
-    """The one pass that serves all plans; None where no frame is asked for."""
-    kinds = {type(at) for at in plans}
-    if not kinds:
-        return None
-    if kinds & {Every, Fps}:
-        return Pass.FULL
-    return Pass.SPARSE if Uniform in kinds else Pass.KEYS
+def merged(plans: Iterable[At], *, every_frame: bool = False) -> dict[Pass, frozenset[At]]:
+    """The passes that serve all plans, and which plans each of them serves.
+
+    One pass serves everything as soon as a plan, or an edit, needs every frame. Otherwise key
+    frames and targets are found separately: together they cost what they cost alone, where
+    one pass for both would have to guess, from an index of decoding times, in which group of
+    pictures a target lies.
+
+    Args:
+        plans: What is asked for.
+        every_frame: Whether all frames have to be decoded in any case.
+    """
+    plans = frozenset(plans)
+    if plans and (every_frame or any(isinstance(at, (Every, Fps)) for at in plans)):
+        return {Pass.FULL: plans}
+    keys = frozenset(at for at in plans if isinstance(at, KeyFrames))
+    return {how: some for how, some in ((Pass.KEYS, keys), (Pass.TARGETS, plans - keys)) if some}

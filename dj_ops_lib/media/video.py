@@ -9,6 +9,7 @@ One thread decodes: with a worker per core, frame threads cost 10 % more CPU tim
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -29,6 +30,21 @@ _WORTH_A_SEEK_US = 2 * MICROSECONDS
 """Without an index, targets nearer than this are reached by decoding on."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """A decoded frame of the window.
+
+    Attributes:
+        frame: The frame.
+        pts_us: Microseconds from the file's beginning.
+        key_frame: Whether the file says that decoding can begin with it.
+    """
+
+    frame: VideoFrame
+    pts_us: int
+    key_frame: bool
+
+
 class VideoReader:
     """Decodes one window of one stream.
 
@@ -38,8 +54,7 @@ class VideoReader:
         zero_us: Time stamp of the file's beginning in microseconds.
         start_us: Beginning of the window, from the file's beginning.
         end_us: End of the window, exclusive; None for the end of the file.
-        how: How much of it must be decoded.
-        may_jump: Whether packets between two targets may be jumped over.
+        how: How it is gone through; None if nothing is decoded.
         uri: Name of the file, for messages.
     """
 
@@ -52,7 +67,6 @@ class VideoReader:
         start_us: int,
         end_us: int | None,
         how: Pass | None,
-        may_jump: bool,
         uri: str,
     ) -> None:
         assert video.time_base is not None
@@ -63,24 +77,21 @@ class VideoReader:
         self._zero_us = zero_us
         self._start_us = start_us
         self._end_us = end_us
-        self._how = how
-        self._may_jump = may_jump
+        self.how = how
         self._uri = uri
         self._await_key = True
         self._clean_from: int | None = None
         self._back_off_us: int | None = None
-        self._seek_target_us = 0
+        self._seek_target_us: int | None = None
         self._reached_us = -(1 << 62)
         self._blind_seek = True
         self._delay_us = 0
-        self._whole_gop = how is Pass.FULL
         self._skip = ""
+        self._keys: set[int] = set()
         self._before: VideoFrame | None = None
         self._unstamped: list[int] = []
-        self._context.copy_opaque = True
         self._in_window = False
-        self.target_us: int | None = None  # what a sparse pass waits for, from the file's beginning
-        self.wants_keys = how is Pass.KEYS
+        self.target_us: int | None = None  # what is waited for, from the file's beginning
         self.finished = how is None
         self.frames_decoded = 0
         self.seeks = 0
@@ -103,6 +114,7 @@ class VideoReader:
 
     def _jump(self) -> None:
         assert self._back_off_us is not None
+        assert self._seek_target_us is not None
         aim = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
         ticks = int((aim + self._zero_us) / self._tick_us)
         try:
@@ -120,7 +132,7 @@ class VideoReader:
 
     def _landed(self, packet: Packet[VideoStream], time_us: int) -> bool:
         """Whether a seek came out at or before its target; if not, it is tried further back."""
-        if self._back_off_us is None:
+        if self._back_off_us is None or self._seek_target_us is None:
             return True
         reached_bottom = self._seek_target_us - self._back_off_us <= -MICROSECONDS
         if time_us > self._seek_target_us and not reached_bottom:
@@ -131,7 +143,11 @@ class VideoReader:
         return True
 
     def _key_before(self, target_us: int) -> int | None:
-        """Time of the key frame to decode from, if the index knows; never too late."""
+        """Time of the key frame to decode from, if there is an index.
+
+        It holds decoding times, so the guess may be one group of pictures too late; `_landed`
+        notices.
+        """
         index = self._video.index_entries
         ticks = int((target_us - self._delay_us + self._zero_us) / self._tick_us)
         if len(index) < 2 or index[len(index) - 1].timestamp < ticks:
@@ -140,8 +156,8 @@ class VideoReader:
         return self.time_us(index[found].timestamp) if found >= 0 else None
 
     def _jump_ahead(self) -> None:
-        """Seek to the next target if that skips something."""
-        if not self._may_jump or self.target_us is None or self._await_key:
+        """Seek to the next target if that skips something; once for each."""
+        if self.target_us is None or self.target_us == self._seek_target_us:
             return
         key = self._key_before(self.target_us)
         if key is not None:
@@ -154,10 +170,8 @@ class VideoReader:
 
     # --- decoding -------------------------------------------------------------------------
 
-    def feed(self, packet: Packet[VideoStream]) -> Iterator[tuple[VideoFrame, int]]:
-        """Decode a packet; the frames of the window that come out, with their times.
-
-        Times are microseconds from the file's beginning.
+    def feed(self, packet: Packet[VideoStream]) -> Iterator[Shown]:
+        """Decode a packet; the frames of the window that come out.
 
         Raises:
             MediaError: `decode_error`.
@@ -179,65 +193,75 @@ class VideoReader:
             raise self._error(f"damaged packet at {shown / 1e6:.3f} s")
         self._reached_us = max(self._reached_us, at)
         if packet.pts is None:
-            # Every frame must come out for their times to be told (`_shown_at`).
-            self._whole_gop = self._how is not Pass.KEYS
-            packet.opaque = at
             heapq.heappush(self._unstamped, at)
-        if not self._whole_gop and shown < self._start_us:
+        if self.how is Pass.KEYS:
+            inside = self._end_us is None or shown < self._end_us
+            if packet.is_keyframe and inside and shown >= self._start_us:
+                yield self._key_picture(packet, shown)
             return
+        if packet.is_keyframe:
+            self._keys.add(shown)
         self._set_skip(packet, shown)
         yield from self._decoded(packet)
-        if self._how is Pass.SPARSE and not self.finished:
-            if self.target_us is None and not self.wants_keys:
-                self.finished = True
-            else:
-                self._jump_ahead()
+        if self.how is Pass.TARGETS and not self.finished:
+            self.finished = self.target_us is None
+            self._jump_ahead()
 
     def _begin_group(self, packet: Packet[VideoStream], at: int, shown: int) -> bool:
-        """A key packet: decide how its group of pictures is read; False to leave it out."""
+        """A key packet: where decoding can begin; False if it must begin further back."""
         if not self._landed(packet, shown):
             return False
-        fresh = self._await_key
-        self._await_key = False
-        self._blind_seek = not fresh or self.seeks == 0
-        self._delay_us = max(self._delay_us, shown - at)
-        whole = self._how is Pass.FULL
-        if self._how is Pass.SPARSE and self.target_us is not None:
-            key = self._key_before(self.target_us)
-            whole = key is None or key <= shown
-        if fresh or (whole and not self._whole_gop):
+        if self._await_key:
             # Frames that are shown before this one lean on pictures that were not decoded.
             self._clean_from = shown
-        self._whole_gop = whole
+            self._blind_seek = self.seeks == 0
+        else:
+            self._blind_seek = True
+        self._await_key = False
+        self._delay_us = max(self._delay_us, shown - at)
         return True
 
+    def _key_picture(self, packet: Packet[VideoStream], shown: int) -> Shown:
+        """The picture of a key packet by itself.
+
+        A decoder that is told to skip the others loses key frames of open groups of pictures,
+        or gives them in the wrong order: it waits for pictures that never come (FFmpeg 5.1 to
+        8, x264 with open-gop: 3 of 5, backwards, 2026-11-22). So each is drained at once.
+        """
+        try:
+            frames = self._context.decode(packet) or self._context.decode(None)
+        except av.error.FFmpegError as error:
+            raise self._error(f"decoding fails: {error.strerror}") from error
+        self._context.flush_buffers()
+        self.frames_decoded += len(frames)
+        if not frames or frames[0].is_corrupt:
+            raise self._error(f"damaged key frame at {shown / 1e6:.3f} s")
+        self._in_window = True
+        return Shown(frames[0], shown, key_frame=True)
+
     def _set_skip(self, packet: Packet[VideoStream], shown: int) -> None:
+        """Leave out what nothing leans on, on the way from the key frame to the window."""
         until_us = shown + round((packet.duration or 0) * self._tick_us)
-        if not self._whole_gop:
-            skip = "NONKEY"
-        elif until_us < self._start_us and packet.pts is not None:
-            skip = "NONREF"  # on the way from the key frame to the window
-        else:
-            skip = "DEFAULT"
+        skip = "NONREF" if until_us < self._start_us and packet.pts is not None else "DEFAULT"
         if skip != self._skip:
             self._context.skip_frame = skip  # type: ignore[assignment]
             self._skip = skip
 
-    def flush(self) -> Iterator[tuple[VideoFrame, int]]:
+    def flush(self) -> Iterator[Shown]:
         """The frames that the decoder still holds; afterwards the stream is finished."""
         if not self.finished:
             yield from self._decoded(None)
             yield from self._finish()
 
-    def _finish(self) -> Iterator[tuple[VideoFrame, int]]:
+    def _finish(self) -> Iterator[Shown]:
         if self.finished:
             return
         self.finished = True
-        if not self._in_window and self._before is not None and self._how is not Pass.KEYS:
+        if not self._in_window and self._before is not None and self.how is not Pass.KEYS:
             # Shown longer than the window lasts: the picture on screen when it opens.
-            yield self._before, self._start_us
+            yield Shown(self._before, self._start_us, key_frame=bool(self._before.key_frame))
 
-    def _decoded(self, packet: Packet[VideoStream] | None) -> Iterator[tuple[VideoFrame, int]]:
+    def _decoded(self, packet: Packet[VideoStream] | None) -> Iterator[Shown]:
         try:
             frames = self._context.decode(packet)
         except av.error.EOFError:
@@ -247,6 +271,8 @@ class VideoReader:
         for frame in frames:
             self.frames_decoded += 1
             time_us = self._shown_at(frame)
+            key_frame = bool(frame.key_frame) if frame.pts is None else time_us in self._keys
+            self._keys.discard(time_us)
             if self._clean_from is not None and time_us < self._clean_from:
                 continue
             if self._end_us is not None and time_us >= self._end_us:
@@ -258,19 +284,17 @@ class VideoReader:
                 self._before = frame
                 continue
             self._in_window = True
-            yield frame, time_us
+            yield Shown(frame, time_us, key_frame)
 
     def _shown_at(self, frame: VideoFrame) -> int:
-        """Time of a decoded frame; an AVI has decoding times only.
+        """Time of a decoded frame.
 
-        Frames come out in order of display, so the n-th takes the n-th smallest time; where
-        only key frames are decoded, each keeps its own.
+        An AVI has decoding times only; frames come out in order of display, so the n-th takes
+        the n-th smallest of them.
         """
         if frame.pts is not None:
             return self.time_us(frame.pts)
-        if self._whole_gop and self._unstamped:
-            return heapq.heappop(self._unstamped)
-        return frame.opaque if isinstance(frame.opaque, int) else self._reached_us
+        return heapq.heappop(self._unstamped) if self._unstamped else self._reached_us
 
     def _error(self, text: str) -> MediaError:
         return MediaError(f"{self._uri}: {text}", "decode_error")
