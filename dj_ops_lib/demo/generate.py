@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dj_ops_lib.demo.video import Annotation, Video
 from dj_ops_lib.demo.world import FPS, Picture
+
+if TYPE_CHECKING:
+    from dj_ops_lib.demo.video import Annotation, Video
 
 ROWS_PER_SHARD = {"msr_vtt": 8, "internvid": 8, "panda70m": 6}
 """Entries in a shard, small enough for at least three shards a source; written into each

@@ -21,6 +21,8 @@ from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.sources.ingest import ingest_shard, write_manifest
 from dj_ops_lib.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow  # tests/e2e does the same through Dagster, at every `make test`
+
 Row = dict[str, Any]
 RECIPE = Path(dj_assets.__file__).parent / "defs" / "recipes" / "t2v" / "defs.yaml"
 STAGES = ("raw", "media", "t2v/clips", "t2v/cleaned", "t2v/deduplicated")
