@@ -67,7 +67,10 @@ class Memo:
             done = own.filter(pl.col("result").ne_missing(FAILED))
             if operator.kind in BARRIERS:  # only the first piece of a clip carries the result
                 done = done.filter(pl.col("result").is_not_null())
-            found = rows.select("measured", *names)[done["_row"]].select(
+            found = rows.select("measured", *names)
+            if not done["_row"].equals(pl.int_range(len(rows), dtype=pl.UInt32, eager=True)):
+                found = found[done["_row"]]
+            found = found.select(
                 *names, done["fingerprint"].alias(FINGERPRINT), done["result"].alias(RESULT)
             )
             self.add(operator, found)

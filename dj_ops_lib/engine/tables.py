@@ -26,7 +26,9 @@ def read_frame(
     schema = warehouse.schema(table, version)
     if columns is not None:
         schema = pa.schema([schema.field(c) for c in columns])
-    return pl.DataFrame(pa.Table.from_batches(batches, schema))
+    read = pl.from_arrow(pa.Table.from_batches(batches, schema), rechunk=False)
+    assert isinstance(read, pl.DataFrame)  # from_arrow gives a Series for arrays only
+    return read
 
 
 def to_batches(rows: pl.DataFrame, schema: pa.Schema) -> list[pa.RecordBatch]:
