@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from dj_ops_lib.media.regions import REGION, branch
+
 _VIDEO = (
     "amplify atadenoise avgblur bilateral bm3d boxblur bwdif cas chromanr chromashift colorbalance "
     "colorchannelmixer colorcontrast colorcorrect colorhold colorize colorlevels colortemperature "
@@ -89,6 +91,9 @@ def filtered_size(
     import av.error
     import av.filter
 
+    if name == REGION:
+        branch(arguments)
+        return width, height
     try:
         graph = av.filter.Graph()
         source = graph.add_buffer(

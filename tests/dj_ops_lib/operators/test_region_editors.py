@@ -1,0 +1,202 @@
+"""Editors of a part of the picture: mosaics and watermarks, down to the decoded pixels."""
+
+import json
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+
+from dj_ops_lib.clip import Edit
+from dj_ops_lib.errors import RecipeError
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.ffmpeg import find_ffmpeg
+from dj_ops_lib.media.frames import decode
+from dj_ops_lib.media.regions import EFFECTS, region_options, region_text
+from dj_ops_lib.operator import Every, Frames, Observer
+
+MOSAIC = "video_mosaic_mapper"
+WATERMARK = "video_remove_watermark_mapper"
+
+
+def texture(seed, height=96, width=128, sigma=1.5):
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    blurred = cv2.GaussianBlur(noise, (0, 0), sigma)
+    return cv2.normalize(blurred, None, 40, 160, cv2.NORM_MINMAX)
+
+
+class Keep(Observer):
+    def __init__(self):
+        self.images = []
+
+    def frame(self, frame):
+        self.images.append(frame.image.copy())
+
+
+def pictures(clip):
+    from pathlib import Path
+
+    seen = Keep()
+    decode(
+        clip, [(Frames(Every(), None, "gray"), seen)], Access((str(Path(clip.video_uri).parent),))
+    )
+    return seen.images
+
+
+@pytest.fixture(scope="module")
+def textured(tmp_path_factory, write_video):
+    path = tmp_path_factory.mktemp("regions") / "textured.mp4"
+    return write_video(path, [texture(0)] * 10, crf="5")
+
+
+def changed(before, after, limit=12):
+    """x1, y1, x2, y2 of what differs."""
+    rows, columns = np.nonzero(np.abs(before.astype(int) - after) > limit)
+    if not rows.size:
+        return None
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_region_changes_inside_its_box_and_nowhere_else(textured, file_clip, effect):
+    box = (20, 30, 80, 70)
+    plain = file_clip(textured)
+    edited = file_clip(textured, edits=(Edit("region", region_options(box, effect, 8)),))
+    for before, after in zip(pictures(plain), pictures(edited), strict=True):
+        x1, y1, x2, y2 = changed(before, after)
+        assert (x1, y1) >= (20, 30)
+        assert 40 <= x2 - x1 <= 60
+        assert 25 <= y2 - y1 <= 40
+        inside = np.s_[34:66, 24:76]
+        detail = [cv2.Laplacian(i[inside], cv2.CV_64F).var() for i in (before, after)]
+        assert detail[1] < 0.5 * detail[0] or effect == "pixelate"
+
+
+def test_a_region_moves_and_ends_as_told(textured, file_clip):
+    options = {"w": "20", "h": "20", "x": "0:10 0.16:60", "y": "40", "to": "0.3"}
+    options |= {"effect": "fill", "strength": "1"}
+    edited = file_clip(textured, edits=(Edit("region", tuple(options.items())),))
+    boxes = [
+        changed(b, a) for b, a in zip(pictures(file_clip(textured)), pictures(edited), strict=True)
+    ]
+    assert all(10 <= b[0] < 16 for b in boxes[:4])
+    assert all(60 <= b[0] < 66 for b in boxes[4:7])
+    assert boxes[8] is None
+
+
+def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip, tmp_path):
+    options = dict(region_options((20, 30, 80, 70), "pixelate", 8)) | {"from": "0.1", "to": "9"}
+    edited = file_clip(textured, edits=(Edit("region", tuple(options.items())),))
+    command = [find_ffmpeg(), "-v", "error", "-i", str(textured), "-vf", region_text(options, 0)]
+    raw = [*command, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+    done = subprocess.run(raw, capture_output=True, check=True)
+    frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, 144 * 128)[:, : 96 * 128]
+    theirs = frames.reshape(-1, 96, 128)
+    ours = pictures(edited)
+    assert len(theirs) == len(ours)
+    for one, other in zip(theirs, ours, strict=True):
+        full_range = np.clip((one.astype(float) - 16) * 255 / 219, 0, 255)
+        assert np.abs(full_range - other).mean() < 2
+
+
+def test_mosaics_are_given_for_all_clips_and_for_each(op, clip):
+    operator = op(MOSAIC, roi_strings=["0.25,0,0.5,0.5"], roi_key="faces")
+    own = clip(extra=json.dumps({"faces": "[0.5,0.5,1,1]"}))
+    result = operator.measure(own)
+    boxes = [tuple(int(dict(e.arguments)[k]) for k in "xywh") for e in result.edits]
+    assert boxes == [(16, 0, 16, 24), (32, 24, 32, 24)]
+    assert (result.width, result.height) == (64, 48)
+    listed = op(MOSAIC, roi_type="pixel", roi_key="boxes")
+    from_column = listed.measure(clip(columns={"boxes": [[3, 3, 9, 9], [60, 40, 99, 99]]}))
+    boxes = [tuple(int(dict(e.arguments)[k]) for k in "xywh") for e in from_column.edits]
+    assert boxes == [(2, 2, 8, 8), (60, 40, 4, 8)]
+    assert listed.measure(clip()).edits == ()
+    outside = listed.measure(clip(columns={"boxes": [100, 100, 120, 120]}))
+    assert outside.edits == ()
+
+
+def test_an_unreadable_region_of_a_clip_is_that_clips_error(op, clip):
+    with pytest.raises(ValueError, match="expected a ratio box"):
+        op(MOSAIC, roi_key="faces").measure(clip(columns={"faces": "left half"}))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"roi_strings": ["0,0,1"]}, "ratio box"),
+        ({"roi_strings": ["0.5,0,0.1,1"]}, "x1 < x2"),
+        ({"roi_strings": ["0.5,0,10,10"], "roi_type": "pixel"}, "pixel box"),
+        ({"blur_type": "erase"}, "blur_type"),
+        ({"radius": 0}, "radius"),
+    ],
+)
+def test_regions_that_are_none_are_refused_at_load(op, parameters, message):
+    with pytest.raises(RecipeError, match=message):
+        op(MOSAIC, **parameters)
+
+
+def marked(frames, box=(12, 10, 40, 22), moving=True):
+    """Moving pictures with a static bright mark, and the pictures without it."""
+    x1, y1, x2, y2 = box
+    clean = [texture(i if moving else 0, sigma=6) for i in range(frames)]
+    shown = [i.copy() for i in clean]
+    for image in shown:
+        image[y1:y2, x1:x2] = 250
+    return shown, clean
+
+
+@pytest.mark.parametrize("method", ["pixel_value", "pixel_diversity"])
+@pytest.mark.parametrize("kind", ["ratio", "pixel"])
+def test_the_mark_is_found_in_the_region(op, feed, clip, method, kind):
+    region = {"ratio": "0,0,0.5,0.5", "pixel": "0,0,64,48"}[kind]
+    operator = op(WATERMARK, roi_strings=[region], roi_type=kind, detection_method=method)
+    shown, _ = marked(10)
+    result = feed(operator, shown, clip(width=128, height=96))
+    ((x1, y1, x2, y2),) = result.columns["video_watermark_boxes"]
+    assert max(abs(x1 - 10), abs(y1 - 8), abs(x2 - 42), abs(y2 - 24)) <= 2
+    assert [e.filter for e in result.edits] == ["region"]
+
+
+@pytest.mark.parametrize("kind", ["ratio", "pixel"])
+def test_a_clips_own_region_replaces_the_given_one(op, feed, clip, kind):
+    own = {"ratio": "0,0,0.5,0.5", "pixel": "0,0,64,48"}[kind]
+    elsewhere = {"ratio": "0.6,0.6,1,1", "pixel": "80,60,128,96"}[kind]
+    operator = op(WATERMARK, roi_strings=[elsewhere], roi_type=kind, roi_key="mark")
+    of_clip = clip(width=128, height=96, columns={"mark": [own]})
+    boxes = feed(operator, marked(10)[0], of_clip).columns["video_watermark_boxes"]
+    assert len(boxes) == 1
+    assert boxes[0][0] < 42
+
+
+def test_removing_the_mark_brings_the_picture_nearer_to_the_one_without(
+    op, tmp_path, write_video, file_clip, watch
+):
+    shown, clean = marked(10, moving=True)
+    path = write_video(tmp_path / "marked.mp4", shown, crf="5")
+    clip = file_clip(path)
+    result = watch(op(WATERMARK, roi_strings=["0,0,0.5,0.5"]), clip)
+    assert (result.width, result.height) == (128, 96)
+    after = pictures(file_clip(path, edits=result.edits))
+    wanted = [cv2.cvtColor(i, cv2.COLOR_BGR2GRAY) for i in clean]
+    mark = np.s_[10:22, 12:40]
+    errors = [
+        np.mean(
+            [
+                np.abs(i[mark].astype(int) - w[mark]).mean()
+                for i, w in zip(seen, wanted, strict=True)
+            ]
+        )
+        for seen in (pictures(clip), after)
+    ]
+    assert errors[1] < 0.25 * errors[0]
+
+
+def test_without_frames_or_without_change_nothing_is_edited(op, feed, clip):
+    assert feed(op(WATERMARK), [], clip()).edits == ()
+    still = op(WATERMARK, detection_method="pixel_diversity", roi_strings=["0,0,1,1"])
+    assert feed(still, [texture(0)] * 5, clip(width=128, height=96)).edits == ()
+
+
+def test_diversity_needs_two_frames(op):
+    with pytest.raises(RecipeError, match="frame_num must be at least 2"):
+        op(WATERMARK, detection_method="pixel_diversity", frame_num=1)
