@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import lance
 import pytest
 
+from dj_ops_lib.cli import app
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.registry import operator_names
 
@@ -19,17 +23,20 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "
 
 
 def dj(folder: Path, *arguments: str, expect: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        [str(DJ), *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT | {"COLUMNS": "200", "DJ_SPOOL": str(folder / "spool")} | environment,
-    )
-    assert done.returncode == expect, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    return done.stderr if expect else done.stdout
+    """What `dj` prints, run in this process so that worker processes are started once."""
+    settings = {"COLUMNS": "200", "DJ_SPOOL": str(folder / "spool")} | environment
+    printed, complained = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, ENVIRONMENT | settings, clear=True),
+        mock.patch.object(sys, "argv", ["dj", *arguments]),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(complained),
+        pytest.raises(SystemExit) as done,
+    ):
+        app()
+    assert (done.value.code or 0) == expect, complained.getvalue() + printed.getvalue()
+    return (complained if expect else printed).getvalue()
 
 
 def encode(path: Path, *inputs: str) -> None:
@@ -213,3 +220,15 @@ def test_doctor_says_what_is_there_and_fails_where_nothing_can_work(tmp_path: Pa
     )
     assert ill.returncode == 1
     assert "not writable" in " ".join(ill.stdout.replace("│", " ").split())
+
+
+def test_the_console_script_refuses_without_a_trace(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(DJ), "op", "nothing", "x.mp4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no operator 'nothing'")
