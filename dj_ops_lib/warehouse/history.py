@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from dj_ops_lib.warehouse.locate import table_id
 from dj_ops_lib.warehouse.provenance import PROPERTY, Commit, decode
 from dj_ops_lib.warehouse.store import INTERNAL, Store
 
 if TYPE_CHECKING:
     import lance
-
-TABLE_ID = b"dj.table"
-"""Key of a table's own id in its schema metadata; a table made anew has another history."""
 
 _ARCHIVE = pa.schema(
     [
@@ -77,7 +75,7 @@ def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:
     known = {commit.version for commit, _, _ in _archived(store, table, dataset)}
     rows = [
         {
-            "table_id": _table_id(dataset),
+            "table_id": table_id(dataset),
             "version": commit.version,
             "operation": operation,
             "record": record,
@@ -132,7 +130,7 @@ def _archived(
     archived = store.find(_archive_name(table))
     if archived is None:
         return
-    mine = archived.to_table(filter=f"table_id = '{_table_id(dataset)}'")
+    mine = archived.to_table(filter=f"table_id = '{table_id(dataset)}'")
     for row in mine.to_pylist():
         commit = decode(row["version"], {PROPERTY: row["record"]}, row["operation"])
         yield commit, row["operation"], row["record"]
@@ -140,7 +138,3 @@ def _archived(
 
 def _archive_name(table: str) -> str:
     return f"{INTERNAL}/history/{table}"
-
-
-def _table_id(dataset: lance.LanceDataset) -> str:
-    return str((dataset.schema.metadata or {}).get(TABLE_ID, b"").decode())

@@ -89,8 +89,10 @@ def maintain(store: Store, table: str, policy: Policy | None = None) -> Maintena
     policy = policy or Policy()
     yielded: list[str] = []
     before = len(store.open(table).fragment_ids())
-    verified = _compacted(store, table, policy, yielded)
-    indices = _indexed(store, table, policy, yielded)
+    due = _small(store.open(table), policy) >= max(2, policy.compact_at)
+    # Lance does not compact fragments that are in an index together with others.
+    indices = _indexed(store, table, 1 if due else policy.index_at, yielded)
+    verified = _compacted(store, table, policy, yielded) if due else 0
     dataset = store.open(table)
     archived = archive(store, table, dataset)
     removed = dataset.cleanup_old_versions(policy.keep_for, error_if_tagged_old_versions=False)
@@ -145,12 +147,8 @@ def _compacted(
     for attempt in range(_ROUNDS):
         _pause(attempt)
         dataset = store.open(table)
-        fragments = [f.metadata for f in dataset.get_fragments()]
-        small = sum(f.num_rows < policy.target_rows for f in fragments)
-        holed = [f for f in fragments if f.deletion_file is not None]
+        holed = any(f.metadata.deletion_file for f in dataset.get_fragments())
         if deletions_only and not holed:
-            return verified
-        if not deletions_only and (small < policy.compact_at or small < 2):
             return verified
         options = CompactionOptions(
             target_rows_per_fragment=policy.target_rows,
@@ -163,6 +161,10 @@ def _compacted(
             return verified
     yielded.append("compaction")
     return verified
+
+
+def _small(dataset: lance.LanceDataset, policy: Policy) -> int:
+    return sum(f.metadata.num_rows < policy.target_rows for f in dataset.get_fragments())
 
 
 def _run_plan(
@@ -195,7 +197,8 @@ def _verified(store: Store, table: str, compacted: set[int]) -> int:
     raise WarehouseError(f"table '{table}': the compaction just made is not among its versions")
 
 
-def _indexed(store: Store, table: str, policy: Policy, yielded: list[str]) -> list[str]:
+def _indexed(store: Store, table: str, at_least: int, yielded: list[str]) -> list[str]:
+    """Make the indices, or bring so many fragments or more into them; names of those touched."""
     done: list[str] = []
     for column, kind in _INDICES.items():
         for attempt in range(_ROUNDS):
@@ -207,7 +210,7 @@ def _indexed(store: Store, table: str, policy: Policy, yielded: list[str]) -> li
             try:
                 if name not in {index.name for index in dataset.describe_indices()}:
                     dataset.create_scalar_index(column, kind, name=name)
-                elif dataset.stats.index_stats(name)["num_unindexed_fragments"] >= policy.index_at:
+                elif dataset.stats.index_stats(name)["num_unindexed_fragments"] >= at_least:
                     dataset.optimize.optimize_indices(index_names=[name])
                 else:
                     break

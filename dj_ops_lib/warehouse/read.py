@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dj_ops_lib.warehouse.commit import fragment
 from dj_ops_lib.warehouse.history import commits, effective
-from dj_ops_lib.warehouse.locate import literal, located
+from dj_ops_lib.warehouse.locate import holders, literal
 from dj_ops_lib.warehouse.store import Store
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def read_shard(
     # Lance opens every fragment outside of the index for every column that is asked for: 120 ms
     # in a table of 46 fragments, where finding the fragment first and reading it alone takes 12
     # (2026-11-22).
-    holders = [fragment(dataset, i) for i in located(dataset, own)]
-    if not holders:
+    held = [fragment(dataset, i) for i in holders(dataset, shard)]
+    if not held:
         return iter(())
     scanner = dataset.scanner(
         columns=list(columns) if columns is not None else None,
         filter=f"{own} AND ({where})" if where else own,
-        fragments=holders,
+        fragments=held,
     )
     return iter(scanner.to_batches())
 

@@ -17,13 +17,13 @@ import pyarrow.fs
 
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
-from dj_ops_lib.warehouse.locate import literal
+from dj_ops_lib.warehouse.locate import literal, located
 from dj_ops_lib.warehouse.maintenance import purge
 from dj_ops_lib.warehouse.provenance import encode
 from dj_ops_lib.warehouse.store import Store
 from dj_ops_lib.warehouse.tombstones import Tombstone, Tombstones
 from dj_ops_lib.warehouse.versions import tags, untag
-from dj_ops_lib.warehouse.write import occupied
+from dj_ops_lib.warehouse.write import emptied
 
 if TYPE_CHECKING:
     import lance
@@ -174,7 +174,9 @@ def _removed(
             if "signature" in batch.schema.names:
                 found.signatures.update(batch.column("signature").drop_null().to_pylist())
         where = condition(stones, latest.schema.names)
-        change = Change(*occupied(latest, where)) if rows and where else Change()
+        change = (
+            Change(*emptied(latest, where, located(latest, where))) if rows and where else Change()
+        )
         return publish(latest, change, encode("takedown", rows=rows, reason=reason))
 
     done = settle(store, table, attempt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import lance
 import pyarrow as pa
@@ -19,8 +19,7 @@ from lance.fragment import FragmentMetadata
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, publish, refuse_rivals, settle, swap
-from dj_ops_lib.warehouse.history import TABLE_ID
-from dj_ops_lib.warehouse.locate import literal, located
+from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
 from dj_ops_lib.warehouse.staging import Staged
@@ -51,7 +50,7 @@ def replace_shard(
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         refuse_rivals(store, table, latest, base, shard=rival_shard)
         written.withhold(tombstones.load(store), latest)
-        removed, updated = occupied(latest, f"shard = {literal(shard)}")
+        removed, updated = emptied(latest, f"shard = {literal(shard)}", holders(latest, shard))
         record = dataclasses.replace(provenance, shard=shard, rows_out=written.rows)
         change = Change(removed, updated, written.fragments)
         return publish(latest, change, encode("replace", record))
@@ -104,16 +103,23 @@ def restore(store: Store, table: str, version: int | str) -> int:
     return int(settle(store, table, attempt).version)
 
 
-def occupied(dataset: lance.LanceDataset, where: str) -> tuple[list[int], list[FragmentMetadata]]:
-    """The fragments that hold rows of `where`.
+def emptied(
+    dataset: lance.LanceDataset, where: str, held: Mapping[int, int]
+) -> tuple[list[int], list[FragmentMetadata]]:
+    """Take the rows of a condition out of the fragments that hold them.
+
+    Args:
+        dataset: The table.
+        where: The condition.
+        held: Rows of it by fragment id.
 
     Returns:
-        Ids of those that hold nothing else, and the others with those rows deleted (their
+        Ids of the fragments that hold nothing else, and the others with those rows deleted (their
         deletion files are written, nothing is committed).
     """
     removed: list[int] = []
     updated: list[FragmentMetadata] = []
-    for fragment_id, count in located(dataset, where).items():
+    for fragment_id, count in held.items():
         old = fragment(dataset, fragment_id)
         left = None if count == old.metadata.num_rows else old.delete(where)
         if left is None:
