@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Level, Wave
-from dj_ops_lib.operator import (
+from dj_ops_lib.needs import (
     At,
     Audio,
     Every,

@@ -18,17 +18,8 @@ import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
 from dj_ops_lib.errors import MediaError, MissingExtraError, ModelError
-from dj_ops_lib.operator import (
-    Annotator,
-    Columns,
-    EditResult,
-    Frame,
-    HeaderOnly,
-    Need,
-    Observer,
-    Operator,
-    Splitter,
-)
+from dj_ops_lib.needs import Frame, HeaderOnly, Need, Observer
+from dj_ops_lib.operator import Annotator, Columns, EditResult, Operator, Splitter
 
 if TYPE_CHECKING:
     import numpy as np

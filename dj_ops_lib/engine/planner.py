@@ -12,7 +12,8 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
-from dj_ops_lib.operator import Audio, Frames, HeaderOnly, KeyFrames, Kind, Operator, Packets
+from dj_ops_lib.needs import Audio, Frames, HeaderOnly, KeyFrames, Packets
+from dj_ops_lib.operator import Kind, Operator
 
 BARRIERS = frozenset({Kind.SPLITTER, Kind.EDITOR})
 

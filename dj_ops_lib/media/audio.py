@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.edits import SoundEdits
-from dj_ops_lib.operator import Audio, Observer
+from dj_ops_lib.needs import Audio, Observer
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

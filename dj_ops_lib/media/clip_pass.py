@@ -23,7 +23,7 @@ from dj_ops_lib.media.orientation import declared_rotation, display_size
 from dj_ops_lib.media.plans import Length, Pass, merged
 from dj_ops_lib.media.probe import declared_duration, frame_rate
 from dj_ops_lib.media.video import MICROSECONDS, VideoReader
-from dj_ops_lib.operator import Audio, Frames, Need, Observer, Packets
+from dj_ops_lib.needs import Audio, Frames, Need, Observer, Packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dj_ops_lib.media.edits import PictureEdits
 from dj_ops_lib.media.pictures import Converter, Format
 from dj_ops_lib.media.plans import Length, Pass, Selection, select
-from dj_ops_lib.operator import At, Frame, Frames, Observer
+from dj_ops_lib.needs import At, Frame, Frames, Observer
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

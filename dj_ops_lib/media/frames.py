@@ -23,7 +23,7 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.clip_pass import ClipPass, DecodeReport
 from dj_ops_lib.media.container import open_container
-from dj_ops_lib.operator import Need, Observer
+from dj_ops_lib.needs import Need, Observer
 
 __all__ = ["DecodeReport", "decode"]
 

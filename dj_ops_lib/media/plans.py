@@ -13,7 +13,7 @@ import enum
 from collections.abc import Iterable
 from fractions import Fraction
 
-from dj_ops_lib.operator import At, Every, Fps, KeyFrames, Uniform
+from dj_ops_lib.needs import At, Every, Fps, KeyFrames, Uniform
 
 
 class Pass(enum.Enum):

@@ -160,12 +160,14 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     def _exists(self, uri: str) -> bool:
         if "://" not in uri:
             return os.path.lexists(uri) and not Path(uri).is_dir()
-        from dj_ops_lib.media.fetch import resolve
+        from dj_ops_lib.media.fetch import open_media
 
         try:
-            resolve(uri, self.access())
+            media = open_media(uri, self.access())  # asks the store for the size, reads nothing
         except MediaError as error:
             return error.error_class != "missing"
+        if not isinstance(media, str):
+            media.close()
         return True
 
 

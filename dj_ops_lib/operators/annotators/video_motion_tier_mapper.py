@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    Annotator,
-    Column,
-    Columns,
-    Fps,
-    Frame,
-    Frames,
-    Observer,
-    Size,
-    parameter,
-)
+from dj_ops_lib.needs import Fps, Frame, Frames, Observer, Size
+from dj_ops_lib.operator import Annotator, Column, Columns, parameter
 
 if TYPE_CHECKING:
     import numpy as np

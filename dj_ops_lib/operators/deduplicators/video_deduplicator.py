@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import Column, Columns, Deduplicator, Observer, Packets, parameter
+from dj_ops_lib.needs import Observer, Packets
+from dj_ops_lib.operator import Column, Columns, Deduplicator, parameter
 
 
 class VideoDeduplicator(Deduplicator):

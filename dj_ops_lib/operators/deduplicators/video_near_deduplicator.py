@@ -9,17 +9,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    Column,
-    Columns,
-    Deduplicator,
-    Frame,
-    Frames,
-    Observer,
-    Size,
-    Uniform,
-    parameter,
-)
+from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
+from dj_ops_lib.operator import Column, Columns, Deduplicator, parameter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,16 +9,8 @@ import pydantic
 
 from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.media.regions import REGION, parse_box, pixel_box, region_options
-from dj_ops_lib.operator import (
-    Column,
-    Editor,
-    EditResult,
-    Frame,
-    Frames,
-    Observer,
-    Uniform,
-    parameter,
-)
+from dj_ops_lib.needs import Frame, Frames, Observer, Uniform
+from dj_ops_lib.operator import Column, Editor, EditResult, parameter
 from dj_ops_lib.operators.editors.video_mosaic_mapper import Box, boxes_of
 
 if TYPE_CHECKING:

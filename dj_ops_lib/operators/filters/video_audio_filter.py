@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import Audio, Column, Columns, Filter, Observer, parameter
+from dj_ops_lib.needs import Audio, Observer
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,17 +9,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    Column,
-    Columns,
-    Filter,
-    Frame,
-    Frames,
-    Observer,
-    Size,
-    Uniform,
-    parameter,
-)
+from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 DARK, BRIGHT = 16, 239
 """Luma up to which a pixel has no shadow detail, and from which it has no highlight detail:

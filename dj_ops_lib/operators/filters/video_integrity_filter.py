@@ -9,16 +9,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    EVERY_SMALL,
-    Column,
-    Columns,
-    Filter,
-    Frame,
-    Frames,
-    Observer,
-    parameter,
-)
+from dj_ops_lib.needs import EVERY_SMALL, Frame, Frames, Observer
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 
 class VideoIntegrityFilter(Filter):

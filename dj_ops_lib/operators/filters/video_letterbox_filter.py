@@ -9,7 +9,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import Column, Columns, Filter, Frame, Frames, Observer, Uniform, parameter
+from dj_ops_lib.needs import Frame, Frames, Observer, Uniform
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,18 +12,8 @@ import pyarrow as pa
 import pydantic
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    Column,
-    Columns,
-    Filter,
-    Fps,
-    Frame,
-    Frames,
-    Observer,
-    Resources,
-    Size,
-    parameter,
-)
+from dj_ops_lib.needs import Fps, Frame, Frames, Observer, Size
+from dj_ops_lib.operator import Column, Columns, Filter, Resources, parameter
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,17 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.operator import (
-    Column,
-    Columns,
-    Filter,
-    Frame,
-    Frames,
-    Observer,
-    Size,
-    Uniform,
-    parameter,
-)
+from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
+from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 
 class VideoSharpnessFilter(Filter):

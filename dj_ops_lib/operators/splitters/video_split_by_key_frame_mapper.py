@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Sequence
 
 from dj_ops_lib.clip import Clip, Span
-from dj_ops_lib.operator import Frame, Frames, KeyFrames, Observer, Size, Splitter, parameter
+from dj_ops_lib.needs import Frame, Frames, KeyFrames, Observer, Size
+from dj_ops_lib.operator import Splitter, parameter
 
 
 class VideoSplitByKeyFrameMapper(Splitter):

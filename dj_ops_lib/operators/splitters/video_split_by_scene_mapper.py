@@ -10,7 +10,8 @@ from typing import Any, Literal
 import pydantic
 
 from dj_ops_lib.clip import Clip, Span
-from dj_ops_lib.operator import EVERY_SMALL, Frame, Frames, Observer, Splitter, parameter
+from dj_ops_lib.needs import EVERY_SMALL, Frame, Frames, Observer
+from dj_ops_lib.operator import Splitter, parameter
 
 DETECTOR_PARAMETERS = {
     "ContentDetector": ("weights", "luma_only", "kernel_size"),

@@ -18,21 +18,15 @@ import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
 from dj_ops_lib.errors import MissingExtraError
+from dj_ops_lib.needs import Every, Frame, Frames, Need, Observer, Size, Uniform
 from dj_ops_lib.operator import (
     Annotator,
     Column,
     Columns,
     Editor,
     EditResult,
-    Every,
     Filter,
-    Frame,
-    Frames,
-    Need,
-    Observer,
-    Size,
     Splitter,
-    Uniform,
     parameter,
 )
 

@@ -27,20 +27,8 @@ from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Level, plan_operators
 from dj_ops_lib.engine.runner import StageRun, run_operators
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.operator import (
-    Column,
-    Every,
-    Filter,
-    Frames,
-    HeaderOnly,
-    KeyFrames,
-    Need,
-    Observer,
-    Operator,
-    Packets,
-    Resources,
-    parameter,
-)
+from dj_ops_lib.needs import Every, Frames, HeaderOnly, KeyFrames, Need, Observer, Packets
+from dj_ops_lib.operator import Column, Filter, Operator, Resources, parameter
 
 
 class _Numbered(Filter):

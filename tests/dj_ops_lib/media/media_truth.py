@@ -13,7 +13,7 @@ import numpy as np
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
-from dj_ops_lib.operator import Frame, Observer
+from dj_ops_lib.needs import Frame, Observer
 
 _SHOWN = re.compile(r"pts: *(-?\d+) +pts_time: *(-?[\d.]+).*?iskey:(\d)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")

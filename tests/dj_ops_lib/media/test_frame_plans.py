@@ -11,7 +11,7 @@ from media_truth import Seen, clip, ffmpeg, shown
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.operator import At, Every, Fps, Frames, KeyFrames, Packets, Size, Uniform
+from dj_ops_lib.needs import At, Every, Fps, Frames, KeyFrames, Packets, Size, Uniform
 
 KINDS = ["cfr", "vfr", "open_gop", "edit_list", "late", "rotated", "sar", "fragmented", "long_gop"]
 KINDS += ["one_frame", "slides", "ten_bit", "mkv", "ts", "flv", "webm"]

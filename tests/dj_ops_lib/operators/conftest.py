@@ -17,7 +17,8 @@ from dj_ops_lib.clip import Clip
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.operator import Frame, HeaderOnly, Observer, Operator
+from dj_ops_lib.needs import Frame, HeaderOnly, Observer
+from dj_ops_lib.operator import Operator
 from dj_ops_lib.recipe import make_operator
 
 

@@ -14,7 +14,8 @@ import pytest
 import dj_ops_lib.operators.filters as filters_package
 from dj_ops_lib import registry
 from dj_ops_lib.clip import CLIP_SCHEMA
-from dj_ops_lib.operator import Filter, HeaderOnly, Kind
+from dj_ops_lib.needs import HeaderOnly
+from dj_ops_lib.operator import Filter, Kind
 from dj_ops_lib.recipe import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 

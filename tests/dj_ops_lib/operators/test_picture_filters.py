@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dj_ops_lib.errors import RecipeError
-from dj_ops_lib.operator import Frame
+from dj_ops_lib.needs import Frame
 
 BLACK_FREEZE = "video_black_freeze_filter"
 LETTERBOX = "video_letterbox_filter"

@@ -13,7 +13,7 @@ from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.regions import EFFECTS, region_options, region_text
-from dj_ops_lib.operator import Every, Frames, Observer
+from dj_ops_lib.needs import Every, Frames, Observer
 
 MOSAIC = "video_mosaic_mapper"
 WATERMARK = "video_remove_watermark_mapper"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dj_ops_lib.errors import RecipeError
-from dj_ops_lib.operator import Fps, Frames, Size
+from dj_ops_lib.needs import Fps, Frames, Size
 
 NAME = "video_motion_score_filter"
 

@@ -1,0 +1,175 @@
+"""What an operator may ask to see of a clip, and how it is shown.
+
+Plans for frames, packets and sound, and the observer that is fed with them.
+Which frames a plan of a name means is written here, once; `media/` carries it
+out for all observers of a clip in one pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HeaderOnly:
+    """The row's columns and nothing of the file."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Packets:
+    """The compressed packets of all video streams, nothing decoded."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeyFrames:
+    """Every key frame, without decoding the rest; the first frame where there is none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Uniform:
+    """`n` frames spread evenly over the clip.
+
+    The frame at half the duration for n = 1, else the first frame whose pts is at or after
+    i * duration / (n - 1), the last frame for targets past the end. `n` is clipped to the number
+    of frames.
+    """
+
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fps:
+    """Frames 0, step, 2 * step, ... with step = round(fps / min(rate, fps)).
+
+    The step is kept within 1 ... num_frames - 1. `with_second` adds frame 1, which Data-Juicer's
+    motion filter reads.
+    """
+
+    rate: float
+    with_second: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Every:
+    """Every frame."""
+
+
+At = KeyFrames | Uniform | Fps | Every
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """Size to scale frames to, from the clip's display size. Aspect ratio is kept.
+
+    Attributes:
+        short: Short edge in pixels, None to leave it.
+        max_short: Largest short edge; frames are never enlarged for it.
+        max_long: Largest long edge in pixels, applied after `short`.
+        divisible: Both edges are floored to a multiple of this.
+        exact: (width, height) in pixels; overrides everything else.
+        long: Long edge in pixels, with `short`: the aspect ratio is not kept.
+    """
+
+    short: int | None = None
+    max_short: int | None = None
+    max_long: int | None = None
+    divisible: int = 1
+    exact: tuple[int, int] | None = None
+    long: int | None = None
+
+    def resolve(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) in pixels to scale a frame of `width` x `height` to."""
+        if self.exact:
+            return self.exact
+        short, long = min(width, height), max(width, height)
+        if self.short is not None:
+            short, long = self.short, self.long or int(self.short * long / short)
+        if self.max_short is not None and short > self.max_short:
+            short, long = self.max_short, int(self.max_short * long / short)
+        if self.max_long is not None and long > self.max_long:
+            short, long = int(self.max_long * short / long), self.max_long
+        short, long = (
+            max(self.divisible, e // self.divisible * self.divisible) for e in (short, long)
+        )
+        return (short, long) if width <= height else (long, short)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frames:
+    """Decoded pictures.
+
+    Attributes:
+        at: Which frames.
+        size: What to scale them to (area averaging), None for the display size.
+        format: `rgb24`, `bgr24` or `gray`.
+    """
+
+    at: At
+    size: Size | None = None
+    format: Literal["rgb24", "bgr24", "gray"] = "rgb24"
+
+
+EVERY_SMALL = Frames(Every(), Size(max_long=256), "bgr24")
+"""Every frame with a long edge of 256 pixels, which is what PySceneDetect looks at
+(`scene_manager.DEFAULT_MIN_WIDTH`). Operators that look at every frame ask for this one
+plan, so that a frame is scaled once for all of them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Audio:
+    """Decoded sound of the first audio stream: float32 samples in -1 ... 1.
+
+    Attributes:
+        rate: Samples per second, None for the file's own.
+        mono: Mix all channels into one.
+    """
+
+    rate: int | None = None
+    mono: bool = True
+
+
+Need = HeaderOnly | Packets | Frames | Audio
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded picture as an observer gets it.
+
+    Attributes:
+        image: uint8, (height, width, 3) or (height, width) for `gray`; read-only, shared.
+        time_s: Seconds from the clip's start.
+        pts_s: Seconds from the beginning of the file.
+        index: Position among the clip's frames, None where not all were decoded.
+        key_frame: Whether it is a key frame.
+    """
+
+    image: npt.NDArray[np.uint8]
+    time_s: float
+    pts_s: float
+    index: int | None
+    key_frame: bool
+
+
+class Observer:
+    """One operator's look at one clip: it is fed what was asked for, in order, then asked.
+
+    The picture passed to `frame` is only valid during the call unless copied.
+    """
+
+    def packet(self, payload: bytes, pts_s: float | None, stream: int) -> None:
+        """A compressed packet of a video stream."""
+
+    def frame(self, frame: Frame) -> None:
+        """A decoded picture."""
+
+    def audio(self, samples: npt.NDArray[np.float32]) -> None:
+        """The next samples, (channels, n)."""
+
+    def result(self) -> Any:
+        """What the operator's kind asks for: columns, spans, an edit; called once, at the end."""
+        raise NotImplementedError
