@@ -1,7 +1,7 @@
 """An edit of a part of the picture: cut out, changed, laid back; the only edit that branches.
 
 An `Edit("region", ...)` is the graph `split -> crop -> effect -> overlay`, built
-here for libavfilter and as text for the ffmpeg program. Its place may move, as
+here for libavfilter and for the ffmpeg program. Its place may move, as
 a face does. Not here: who decides what is covered (the editors).
 
 Options of the edit: `w`, `h` in pixels; `x`, `y` in pixels, a number or
@@ -150,23 +150,14 @@ def add_region(graph: Graph, previous: Any, options: Mapping[str, str]) -> Any:
     return end
 
 
-def region_text(options: Mapping[str, str], number: int) -> str:
-    """The region as text for `-vf`; `number` tells the regions of one clip apart."""
-    nodes, last = branch(options)
-    whole, part, done = (f"[region{number}{letter}]" for letter in "abc")
-    inside = ",".join(node_text(node) for node in nodes)
-    opaque = node_text(OPAQUE)
-    outside = f"{opaque},split{whole}{part}"
-    return f"{outside};{part}{inside}{done};{whole}{done}{node_text(last)},{opaque}"
+def stream_region(stream: Any, options: Mapping[str, str]) -> Any:
+    """The same for the ffmpeg program: ffmpeg-python's stream with the region applied."""
+    import ffmpeg
 
-
-def node_text(node: Node) -> str:
-    """A filter as text, its options quoted for ffmpeg's two levels of parsing."""
-    name, options = node
-    quoted = (f"{key}={_quoted(value)}" for key, value in options.items())
-    return f"{name}={':'.join(quoted)}" if options else name
-
-
-def _quoted(value: str) -> str:
-    escaped = "".join(f"\\{c}" if c in "\\':" else c for c in value)
-    return "".join(f"\\{c}" if c in "\\'[],;" else c for c in escaped)
+    nodes, (name, last_options) = branch(options)
+    parts = stream.filter(OPAQUE[0], **OPAQUE[1]).filter_multi_output("split")
+    inner = parts[1]
+    for inner_name, inner_options in nodes:
+        inner = inner.filter(inner_name, **inner_options)
+    laid = ffmpeg.filter([parts[0], inner], name, **last_options)
+    return laid.filter(OPAQUE[0], **OPAQUE[1])

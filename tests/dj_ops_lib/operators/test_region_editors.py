@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import cv2
+import ffmpeg
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
-from dj_ops_lib.media.regions import EFFECTS, region_options, region_text
+from dj_ops_lib.media.regions import EFFECTS, region_options, stream_region
 from dj_ops_lib.needs import Every, Frames, Observer
 
 MOSAIC = "video_mosaic_mapper"
@@ -84,12 +85,12 @@ def test_a_region_moves_and_ends_as_told(textured, file_clip):
     assert boxes[8] is None
 
 
-def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip, tmp_path):
+def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip):
     options = dict(region_options((20, 30, 80, 70), "pixelate", 8)) | {"from": "0.1", "to": "9"}
     edited = file_clip(textured, edits=(Edit("region", tuple(options.items())),))
-    command = [find_ffmpeg(), "-v", "error", "-i", str(textured), "-vf", region_text(options, 0)]
-    raw = [*command, "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
-    done = subprocess.run(raw, capture_output=True, check=True)
+    drawn = stream_region(ffmpeg.input(str(textured))["v:0"], options)
+    done = drawn.output("pipe:", f="rawvideo", pix_fmt="yuv420p", v="error").compile(find_ffmpeg())
+    done = subprocess.run(done, capture_output=True, check=True)
     frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, 144 * 128)[:, : 96 * 128]
     theirs = frames.reshape(-1, 96, 128)
     ours = pictures(edited)
