@@ -94,32 +94,33 @@ def filled(folder: Path, shards: int) -> Warehouse:
     return warehouse
 
 
-def replacing(sizes: list[int], folder: Path) -> dict[int, Warehouse]:
-    """Replace a 1,000-row shard in tables of several sizes."""
-    print(f"replacing a {ROWS}-row shard (median of 60, maintenance by policy in between)")
+def replacing(sizes: list[int], folder: Path, repeats: int = 60) -> dict[int, Warehouse]:
+    """Replace a 1,000-row shard in tables of several sizes, in turns."""
     tables = {}
-    baseline = None
     for shards in sizes:
         begun = time.perf_counter()
-        warehouse = tables[shards] = filled(folder, shards)
-        per_commit = (time.perf_counter() - begun) / shards
-        chance = random.Random(shards)
-        seconds = []
-        for number in range(60):
+        tables[shards] = filled(folder, shards)
+        per_shard = (time.perf_counter() - begun) / shards
+        print(f"filling {shards} shards: {per_shard * 1e3:.0f} ms a shard, maintenance included")
+    chance = random.Random(0)
+    seconds: dict[int, list[float]] = {shards: [] for shards in sizes}
+    for number in range(repeats):
+        for shards, warehouse in tables.items():
             shard = f"{chance.randrange(shards):05d}"
             rows = rows_of(shard, str(number))
-            seconds.append(timed(functools.partial(put, warehouse, shard, rows)))
+            seconds[shards].append(timed(functools.partial(put, warehouse, shard, rows)))
             if number % 20 == 19:
                 warehouse.maintain(TABLE, POLICY)
-        median = statistics.median(seconds)
-        baseline = baseline or median
+    print(f"replacing a {ROWS}-row shard (median of {repeats}, maintenance by policy in between)")
+    baseline = statistics.median(seconds[sizes[0]])
+    for shards, warehouse in tables.items():
+        median = statistics.median(seconds[shards])
         manifests = Path(warehouse.address(TABLE)) / "_versions"
         size = sum(p.stat().st_size for p in manifests.iterdir()) / 1e6
         print(
             f"  {shards:5d} shards: {median * 1e3:6.1f} ms = {median / baseline:.2f} x the "
-            "smallest; "
-            f"filling took {per_commit * 1e3:.0f} ms a shard, maintenance included; "
-            f"{len(warehouse.lance(TABLE).fragment_ids())} fragments; manifests {size:.1f} MB"
+            f"smallest; {len(warehouse.lance(TABLE).fragment_ids())} fragments; "
+            f"manifests {size:.1f} MB after {warehouse.version(TABLE)} versions"
         )
     return tables
 

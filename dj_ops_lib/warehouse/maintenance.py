@@ -38,7 +38,8 @@ class Policy:
 
     Attributes:
         compact_at: Compact when the table has this many fragments that are not full.
-        target_rows: Rows of a full fragment.
+        target_rows: Rows of a full fragment. Reading a shard of 1,000 rows out of one of 250,000
+            takes 7 ms of CPU, out of one of 1,000,000 16 ms (2026-11-22).
         index_at: Refresh the indices when this many fragments are not in them.
         keep_for: Age at which untagged versions go. Readers and writers that began at an older
             version fail when it goes, so keep it above the longest stage.
@@ -47,7 +48,7 @@ class Policy:
     """
 
     compact_at: int = 256
-    target_rows: int = 1_000_000
+    target_rows: int = 250_000
     index_at: int = 128
     keep_for: dt.timedelta = dt.timedelta(days=7)
     orphans_after: dt.timedelta = dt.timedelta(days=2)
@@ -164,7 +165,7 @@ def _compacted(
 
 
 def _small(dataset: lance.LanceDataset, policy: Policy) -> int:
-    return sum(f.metadata.num_rows < policy.target_rows for f in dataset.get_fragments())
+    return sum(f.physical_rows < policy.target_rows for f in dataset.get_fragments())
 
 
 def _run_plan(
