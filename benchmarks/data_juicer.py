@@ -47,26 +47,34 @@ PINS = (
 
 PEER = """
 import json, sys, time
-recipe, listing, result, workers = sys.argv[1:5]
-import yaml
-from data_juicer.core.data import NestedDataset
-from data_juicer.ops import load_ops
 
-operators = load_ops(yaml.safe_load(open(recipe))["process"])
-paths = json.load(open(listing))
-samples = NestedDataset.from_list(
-    [{"text": "<__dj__video> a clip <|__dj__eoc|>", "videos": [p]} for p in paths]
-)
-seconds, kept, scores = {}, None, {}
-for operator in operators:
-    started = time.monotonic()
-    samples = samples.process([operator])
-    seconds[operator._name] = time.monotonic() - started
-    if operator._name == "video_motion_score_filter":
-        kept = [row["videos"][0] for row in samples]
-        for row in samples:
-            scores[row["videos"][0]] = row["__dj__stats__"]["video_motion_score"][0]
-json.dump({"seconds": seconds, "kept": kept, "scores": scores}, open(result, "w"))
+def main():
+    import yaml
+    from data_juicer.core.data import NestedDataset
+    from data_juicer.ops import load_ops
+
+    recipe, listing, result = sys.argv[1:4]
+    operators = load_ops(yaml.safe_load(open(recipe))["process"])
+    paths = json.load(open(listing))
+    samples = NestedDataset.from_list(
+        [{"text": "<__dj__video> a clip <|__dj__eoc|>", "videos": [p]} for p in paths]
+    )
+    seconds, kept, scores = {}, None, {}
+    for operator in operators:
+        started = time.monotonic()
+        samples = samples.process([operator])
+        seconds[operator._name] = time.monotonic() - started
+        if operator._name == "video_motion_score_filter":
+            kept = [row["videos"][0] for row in samples]
+            for row in samples:
+                scores[row["videos"][0]] = row["__dj__stats__"]["video_motion_score"][0]
+    pieces = sum(len(row["videos"]) for row in samples)
+    json.dump(
+        {"seconds": seconds, "kept": kept, "scores": scores, "pieces": pieces}, open(result, "w")
+    )
+
+if __name__ == "__main__":
+    main()
 """
 
 
@@ -129,7 +137,11 @@ def peer_python(env: Path) -> str:
     python = env / "bin" / "python"
     if not (env / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", str(env)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PINS], check=True)
+        # pip tries ancient releases of the peer's many dependencies for more than ten minutes
+        # without an end; uv needs 40 s (2026-11-22).
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "uv"], check=True)
+        uv = [str(env / "bin" / "uv"), "pip", "install", "--python", str(python), "-q"]
+        subprocess.run([*uv, *PINS], check=True)
         (env / "complete").touch()
     return str(python)
 
@@ -143,7 +155,7 @@ def run_peer(python: str, root: Path, paths: list[str], workers: int) -> dict[st
     listing.write_text(json.dumps(paths))
     program = root / "peer.py"
     program.write_text(PEER)
-    command = [python, str(program), str(recipe), str(listing), str(result), str(workers)]
+    command = [python, str(program), str(recipe), str(listing), str(result)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     if done.returncode:
         raise SystemExit(f"the peer failed:\n{done.stderr[-4000:]}")
