@@ -99,6 +99,23 @@ class AnnotatedClip:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class OfficialEntry:
+    """One entry on its way back into an annotation file.
+
+    Attributes:
+        fields: Its fields by official name; None if it is written as it was read.
+        raw: Its bytes, for an entry that could not be read.
+        table: Name of its table in a file that has several, empty for the main one.
+        companions: Fields of its entries in the companion table.
+    """
+
+    fields: Mapping[str, Any] | None
+    raw: bytes = b""
+    table: str = ""
+    companions: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Malformed:
     """A part of an entry that is not as the dataset's format says; it becomes an error row.
 

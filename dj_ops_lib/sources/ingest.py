@@ -221,7 +221,8 @@ class _RowMaker:
 
 def _quoted(entry: Entry) -> dict[str, Any]:
     """The entry as written, for its error row: where it is and what it says."""
-    place = {"line": entry.line, "byte_start": entry.start, "byte_end": entry.end}
+    place: dict[str, Any] = {"table": entry.table} if entry.table else {}
+    place |= {"line": entry.line, "byte_start": entry.start, "byte_end": entry.end}
     head = entry.raw[:RAW_BYTES]
     with contextlib.suppress(UnicodeDecodeError):
         return {**place, "raw": head.decode("utf-8")}

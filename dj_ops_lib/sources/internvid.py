@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.sources.entry import (
+    AnnotatedClip,
+    Entry,
+    Malformed,
+    MalformedEntryError,
+    OfficialEntry,
+)
 from dj_ops_lib.sources.formats.json_lines import JsonLines
 from dj_ops_lib.sources.formats.layout import Layout
 from dj_ops_lib.sources.reader import SourceReader
-from dj_ops_lib.sources.timestamps import parse_span
+from dj_ops_lib.sources.timestamps import parse_span, restore_timestamp
 
 
 class InternVid(SourceReader):
@@ -41,3 +49,18 @@ class InternVid(SourceReader):
         caption = self.text(entry, "Caption")
         extra = {k: v for k, v in entry.fields.items() if k not in {"YoutubeID", "Caption"}}
         yield AnnotatedClip(video, start_s, end_s, (caption,), extra)
+
+    def official(self, clips: Sequence[Clip]) -> OfficialEntry:
+        """The line; timestamps as they were written unless the clip was cut since."""
+        (clip,) = clips
+        others = json.loads(clip.extra or "{}")
+        start = restore_timestamp(others.pop("Start_timestamp"), clip.span.start_s, digits=2)
+        end = restore_timestamp(others.pop("End_timestamp"), clip.span.end_s, digits=2)
+        (caption,) = (c.text for c in clip.captions if c.kind == "given")
+        fields = {
+            "YoutubeID": clip.source_id,
+            "Start_timestamp": start,
+            "End_timestamp": end,
+            "Caption": caption,
+        }
+        return OfficialEntry(fields | others)

@@ -220,18 +220,34 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
     )
 
 
+def read_manifest(warehouse: Warehouse, config: SourceConfig) -> list[ManifestRow]:
+    """All lines of the manifest, without those of slices that are gone.
+
+    Raises:
+        SourceError: There is no manifest.
+    """
+    table = _table(warehouse, config)
+    rows = _rows(warehouse, table)
+    return [row for row in rows if row.part.rows or row.part.companions]
+
+
 def read_manifest_row(warehouse: Warehouse, config: SourceConfig, shard: str) -> ManifestRow:
     """The shard's line of the manifest.
 
     Raises:
         SourceError: There is no manifest, or no such shard in it.
     """
-    table = f"{config.name}/manifest"
-    if not warehouse.exists(table):
-        raise SourceError(f"source '{config.name}' has no manifest yet; materialize {table} first")
+    table = _table(warehouse, config)
     for row in _rows(warehouse, table, shard):
         return row
     raise SourceError(f"the manifest of '{config.name}' has no shard {shard!r}; see {table}")
+
+
+def _table(warehouse: Warehouse, config: SourceConfig) -> str:
+    table = f"{config.name}/manifest"
+    if not warehouse.exists(table):
+        raise SourceError(f"source '{config.name}' has no manifest yet; materialize {table} first")
+    return table
 
 
 def _rows(warehouse: Warehouse, table: str, shard: str | None = None) -> Iterator[ManifestRow]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.errors import SourceError
+from dj_ops_lib.sources.entry import (
+    AnnotatedClip,
+    Entry,
+    Malformed,
+    MalformedEntryError,
+    OfficialEntry,
+)
 from dj_ops_lib.sources.formats.json_tables import JsonTables
 from dj_ops_lib.sources.formats.layout import Layout
 from dj_ops_lib.sources.reader import SourceReader
@@ -28,7 +37,7 @@ class MsrVtt(SourceReader):
         "test_videodatainfo.json",
     )
     license: ClassVar[str] = "MSR-VTT terms: non-commercial research"
-    layout: ClassVar[Layout] = JsonTables("videos", "sentences", "video_id")
+    layout: ClassVar[Layout] = JsonTables("videos", "sentences", "video_id", order="sen_id")
 
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
         """One clip with its sentences as captions."""
@@ -47,3 +56,25 @@ class MsrVtt(SourceReader):
             others.append({k: v for k, v in sentence.fields.items() if k not in used})
         extra = {k: v for k, v in entry.fields.items() if k != "video_id"}
         yield AnnotatedClip(video, None, None, tuple(captions), extra | {"sentences": others})
+
+    def official(self, clips: Sequence[Clip]) -> OfficialEntry:
+        """The entry of `videos` and its sentences.
+
+        Raises:
+            SourceError: The clip is a piece of its file, which MSR-VTT's files cannot say.
+        """
+        (clip,) = clips
+        if clip.parent_id or clip.start_s or (clip.end_s and clip.end_s != clip.duration_s):
+            raise SourceError(
+                f"clip {clip.clip_id} is a piece of {clip.source_id}; MSR-VTT's annotations are "
+                "about whole files, so write back `raw` or `media`, or render the pieces first"
+            )
+        fields = json.loads(clip.extra or "{}")
+        others = fields.pop("sentences")
+        given = [caption.text for caption in clip.captions if caption.kind == "given"]
+        sentences = [
+            {"caption": text, "video_id": clip.source_id, **other}
+            for text, other in zip(given, others, strict=True)
+        ]
+        video = {"video_id": clip.source_id, **fields}
+        return OfficialEntry(video, companions=tuple(sentences))

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ast
+import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.clip import Clip
+from dj_ops_lib.sources.entry import (
+    AnnotatedClip,
+    Entry,
+    Malformed,
+    MalformedEntryError,
+    OfficialEntry,
+)
 from dj_ops_lib.sources.formats.csv_records import CsvRecords
 from dj_ops_lib.sources.formats.json_text import is_storable
 from dj_ops_lib.sources.formats.layout import Layout
 from dj_ops_lib.sources.reader import SourceReader
-from dj_ops_lib.sources.timestamps import parse_span
+from dj_ops_lib.sources.timestamps import parse_span, restore_timestamp
 
 LITERAL_CHARACTERS = 4 << 20
 """Longest list-valued field that is parsed. Python's parser takes some fifty times the text in
@@ -51,6 +59,7 @@ class Panda70M(SourceReader):
     )
     license: ClassVar[str] = "Snap Panda-70M licence: non-commercial research"
     layout: ClassVar[Layout] = CsvRecords()
+    one_clip_per_entry: ClassVar[bool] = False
 
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
         """One clip for each timestamp."""
@@ -70,6 +79,24 @@ class Panda70M(SourceReader):
                 yield _clip(video, own, shared)
             except ValueError as error:
                 yield Malformed(f"clip {i + 1}: {error}", video, part=str(i))
+
+    def official(self, clips: Sequence[Clip]) -> OfficialEntry:
+        """The record of these clips; timestamps as written unless a clip was cut since."""
+        columns: dict[str, list[Any]] = {}
+        shared: dict[str, Any] = {"videoID": clips[0].source_id}
+        for clip in clips:
+            own = json.loads(clip.extra or "{}")
+            shared |= {k: v for k, v in own.items() if k not in _PARALLEL}
+            start, end = own["timestamp"]
+            own["timestamp"] = [
+                restore_timestamp(start, clip.span.start_s),
+                restore_timestamp(end, clip.span.end_s),
+            ]
+            (own["caption"],) = (c.text for c in clip.captions if c.kind == "given")
+            for name in _PARALLEL:
+                if name in own:
+                    columns.setdefault(name, []).append(own[name])
+        return OfficialEntry(shared | {name: repr(values) for name, values in columns.items()})
 
 
 def _clip(video: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> AnnotatedClip:

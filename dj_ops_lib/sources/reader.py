@@ -10,12 +10,19 @@ from __future__ import annotations
 import functools
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.registry import load_class, module_names, nearest
-from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
+from dj_ops_lib.sources.entry import (
+    AnnotatedClip,
+    Entry,
+    Malformed,
+    MalformedEntryError,
+    OfficialEntry,
+)
 from dj_ops_lib.sources.formats.json_text import is_storable
 from dj_ops_lib.sources.formats.layout import Layout
 
@@ -30,12 +37,14 @@ class SourceReader(ABC):
         annotations: Official names of its annotation files; those that exist are read.
         license: Licence under which its authors give the clips.
         layout: How the files are laid out.
+        one_clip_per_entry: Whether an entry never describes several clips.
     """
 
     name: ClassVar[str]
     annotations: ClassVar[tuple[str, ...]]
     license: ClassVar[str]
     layout: ClassVar[Layout]
+    one_clip_per_entry: ClassVar[bool] = True
 
     @abstractmethod
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
@@ -44,6 +53,17 @@ class SourceReader(ABC):
         Raises:
             MalformedEntryError: The entry is wrong as a whole.
         """
+
+    def official(self, clips: Sequence[Clip]) -> OfficialEntry:
+        """The entry that describes these clips: `clips` backwards.
+
+        Args:
+            clips: The clips of one entry, or what is left of them, in order.
+
+        Raises:
+            SourceError: The dataset's files cannot say it, or the reader cannot write.
+        """
+        raise SourceError(f"files of the dataset '{self.name}' cannot be written back")
 
     @staticmethod
     def text(entry: Entry, field: str, *, empty: bool = True) -> str:

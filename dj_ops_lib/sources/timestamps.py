@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_CLOCK = re.compile(r"(?:(?P<h>\d{1,4}):)?(?P<m>\d{1,2}):(?P<s>\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_CLOCK = re.compile(r"(?:(?P<h>\d{1,4}):)?(?P<m>\d{1,2}):(?P<s>\d{1,2}(?:\.\d{1,20})?)", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,20})?", re.ASCII)
 
 
 def parse_timestamp(value: object, field: str) -> float:
@@ -26,6 +26,27 @@ def parse_timestamp(value: object, field: str) -> float:
     if not clock or int(clock["m"]) > 59 or Decimal(clock["s"]) >= 60:
         raise ValueError(f"{field} {str(value)[:60]!r} is not a timestamp such as 00:01:02.345")
     return float(3600 * int(clock["h"] or 0) + 60 * int(clock["m"]) + Decimal(clock["s"]))
+
+
+def format_timestamp(seconds: float) -> str:
+    """Seconds as `H:MM:SS.mmm`, rounded to milliseconds."""
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}.{milliseconds:03d}"
+
+
+def restore_timestamp(written: object, seconds: float, digits: int = 1) -> object:
+    """The timestamp as the dataset wrote it, or anew if the clip now begins or ends elsewhere.
+
+    Args:
+        written: What the annotation file said.
+        seconds: Where the clip begins or ends now.
+        digits: Digits of the hours, where it is written anew.
+    """
+    try:
+        unchanged = abs(parse_timestamp(written, "") - seconds) < 0.0005
+    except ValueError:
+        unchanged = False
+    return written if unchanged else format_timestamp(seconds).zfill(10 + digits)
 
 
 def parse_span(start: object, end: object, fields: tuple[str, str]) -> tuple[float, float]:

@@ -13,10 +13,10 @@ import collections
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from dj_ops_lib.sources.entry import Entry, Slice
+from dj_ops_lib.sources.entry import Entry, OfficialEntry, Slice
 from dj_ops_lib.sources.formats.layout import too_long_problem
 from dj_ops_lib.sources.formats.physical_lines import ENTRY_BYTES, Line, physical_lines
 
@@ -60,6 +60,22 @@ class CsvRecords:
                 yield Entry(*place, _fields(record.raw, columns))
             except ValueError as error:
                 yield Entry(*place, {}, str(error))
+
+    def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
+        """A header line, then one record an entry."""
+        columns = json.loads(header)
+        file.write(_format(columns))
+        for entry in entries:
+            if entry.fields is None:
+                file.write(entry.raw.rstrip(b"\r\n") + b"\n")
+            else:
+                file.write(_format([entry.fields[column] for column in columns]))
+
+
+def _format(values: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(values)  # so that a lone \r is quoted, too
+    return text.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 def _header(file: BinaryIO) -> tuple[list[str], int, int]:

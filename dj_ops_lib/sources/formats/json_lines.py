@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from dj_ops_lib.sources.entry import Entry, Slice
-from dj_ops_lib.sources.formats.json_text import parse_object
+from dj_ops_lib.sources.entry import Entry, OfficialEntry, Slice
+from dj_ops_lib.sources.formats.json_text import dump_object, parse_object
 from dj_ops_lib.sources.formats.layout import too_long_problem
 from dj_ops_lib.sources.formats.physical_lines import Line, physical_lines
 
@@ -44,6 +44,12 @@ class JsonLines:
                 yield Entry(*place, parse_object(line.raw))
             except ValueError as error:
                 yield Entry(*place, {}, str(error))
+
+    def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
+        """One line an entry."""
+        for entry in entries:
+            raw = entry.raw if entry.fields is None else dump_object(entry.fields).encode()
+            file.write(raw.rstrip(b"\r\n") + b"\n")
 
 
 def _is_blank(line: Line) -> bool:

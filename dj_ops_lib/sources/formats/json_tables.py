@@ -9,13 +9,15 @@ the elements themselves are read as UTF-8.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from dj_ops_lib.sources.entry import Entry, Piece, Slice
+from dj_ops_lib.sources.entry import Entry, OfficialEntry, Piece, Slice
 from dj_ops_lib.sources.formats.json_text import dump_object, parse_object
 from dj_ops_lib.sources.formats.physical_lines import BOM, ENTRY_BYTES
 
@@ -45,9 +47,11 @@ class JsonTables:
         main: Name of the array whose elements are entries.
         companion: Name of the array whose elements belong to them.
         key: The field by which they do.
+        order: The field of companion elements that numbers them.
     """
 
-    def __init__(self, main: str, companion: str, key: str) -> None:
+    def __init__(self, main: str, companion: str, key: str, order: str) -> None:
+        self.order = order
         self.main = main
         self.companion = companion
         self.key = key
@@ -106,6 +110,30 @@ class JsonTables:
         for entry in sorted(homeless, key=lambda e: e.row):
             names = f"its {self.key} is in no element of `{self.main}` that could be read"
             yield dataclasses.replace(entry, fields={}, problem=entry.problem or names)
+
+    def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
+        """Both tables after the other top-level fields; companions by their `order` field."""
+        tables: dict[str, list[tuple[float, bytes]]] = {self.main: [], self.companion: []}
+        for entry in entries:
+            table = tables[entry.table or self.main]
+            table.append(self._ordered(entry.fields, entry.raw))
+            tables[self.companion] += [self._ordered(c, b"") for c in entry.companions]
+        tables[self.companion].sort(key=lambda element: element[0])
+        parts = [
+            f"{json.dumps(k)}: {json.dumps(v)}".encode() for k, v in json.loads(header).items()
+        ]
+        for name, elements in tables.items():
+            body = b", ".join(raw for _, raw in elements)
+            parts.append(json.dumps(name).encode() + b": [" + body + b"]")
+        file.write(b"{" + b", ".join(parts) + b"}")
+
+    def _ordered(self, fields: Mapping[str, Any] | None, raw: bytes) -> tuple[float, bytes]:
+        if fields is None:
+            with contextlib.suppress(ValueError):
+                fields = parse_object(raw)
+        place = (fields or {}).get(self.order)
+        position = float(place) if isinstance(place, int | float) else math.inf
+        return position, raw or dump_object(fields or {}).encode()
 
     def _slice_elements(self, file: BinaryIO, part: Slice) -> Iterator[_Element]:
         if not part.rows:

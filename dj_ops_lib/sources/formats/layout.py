@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Protocol
 
-from dj_ops_lib.sources.entry import Entry, Slice
+from dj_ops_lib.sources.entry import Entry, OfficialEntry, Slice
 from dj_ops_lib.sources.formats.physical_lines import ENTRY_BYTES
 
 _CHUNK = 1 << 20
@@ -27,6 +27,16 @@ class Layout(Protocol):
         """The entries of one slice, in order; reads nothing outside it.
 
         Never raises for an entry that cannot be read: that entry says so in `problem`.
+        """
+        ...
+
+    def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
+        """Writes a file of these entries.
+
+        Args:
+            file: Where to.
+            entries: The entries in order; those with `raw` are written as they were read.
+            header: What the file says once for all entries, as `Slice.header` has it.
         """
         ...
 

@@ -259,7 +259,7 @@ def test_a_slice_of_a_two_table_file_is_read_without_the_rest(tmp_path):
     videos = [{"video_id": f"video{i}", "url": padding} for i in range(20)]
     sentences = [{"video_id": f"video{i}", "caption": f"{i}", "more": padding} for i in range(20)]
     path.write_text(json.dumps({"videos": videos, "sentences": sentences}))
-    layout = JsonTables("videos", "sentences", "video_id")
+    layout = JsonTables("videos", "sentences", "video_id", "sen_id")
     with path.open("rb") as file:
         parts = list(layout.index(file, 2))
     raw = Watched(path)

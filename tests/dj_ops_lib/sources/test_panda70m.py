@@ -74,9 +74,9 @@ def test_fields_far_above_128_kib_are_read(read_source):
 
 
 def test_plain_seconds_are_timestamps_too(read_source):
-    one = record(timestamp=[[0, 2.5], ["3", "4.25"]])
+    one = record(timestamp=[[0, 2.475133333333333], ["3", "4.25"]])
     rows = read_source("panda70m", {FILE: written([one])})
-    assert [(r["start_s"], r["end_s"]) for r in rows] == [(0.0, 2.5), (3.0, 4.25)]
+    assert [(r["start_s"], r["end_s"]) for r in rows] == [(0.0, 2.475133333333333), (3.0, 4.25)]
 
 
 @pytest.mark.parametrize(
