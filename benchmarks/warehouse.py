@@ -13,7 +13,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import lance
@@ -146,21 +146,22 @@ def writing(folder: Path) -> None:
     """Write a shard of metadata rows, against `lance.write_dataset` of the same rows."""
     for count in (1, 10, 100):
         rows = pa.concat_tables([rows_of("s", str(i)) for i in range(count)])
-        numbers = iter(range(1000))
-
-        def ours(rows: pa.Table = rows, numbers: Iterator[int] = numbers) -> None:
-            put(Warehouse(str(folder / f"ours-{rows.num_rows}-{next(numbers)}")), "s", rows)
-
-        def plain(rows: pa.Table = rows, numbers: Iterator[int] = numbers) -> None:
-            lance.write_dataset(rows, str(folder / f"plain-{rows.num_rows}-{next(numbers)}.lance"))
-
-        repeats = 20 if count < 100 else 5
-        base, own = timed(plain, repeats), timed(ours, repeats)
-        print(
-            f"writing a shard of {rows.num_rows} rows into a new table: "
-            f"{rows.num_rows / own:,.0f} rows/s = {base / own:.2f} of lance.write_dataset "
-            f"({rows.num_rows / base:,.0f} rows/s)"
-        )
+        for place in ("a new table", "a table that is there"):
+            name = "{}" if place == "a new table" else "there"
+            base, own = [], []
+            for number in range(6 if count == 100 else 30):
+                where = str(folder / f"plain-{count}" / f"{name.format(number)}.lance")
+                mode = "append" if Path(where).exists() else "create"
+                plain = functools.partial(lance.write_dataset, rows, where, mode=mode)
+                ours = Warehouse(str(folder / f"ours-{count}" / name.format(number)))
+                base.append(timed(plain))
+                own.append(timed(functools.partial(put, ours, "s", rows)))
+            ratio = statistics.median(base) / statistics.median(own)
+            print(
+                f"writing a shard of {rows.num_rows} rows into {place}: "
+                f"{rows.num_rows / statistics.median(own):,.0f} rows/s = {ratio:.2f} of "
+                "lance.write_dataset"
+            )
 
 
 def _write_some(uri: str, shards: list[str]) -> int:

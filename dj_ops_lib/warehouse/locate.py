@@ -43,6 +43,12 @@ def holders(dataset: lance.LanceDataset, shard: str) -> dict[int, int]:
     return {i: n for i, n in sorted(counts.items()) if n}
 
 
+def remember(dataset: lance.LanceDataset, before: lance.LanceDataset, shard: str) -> None:
+    """Keep that the fragments that `dataset` has and `before` has not hold this shard alone."""
+    new = set(dataset.fragment_ids()) - set(before.fragment_ids())
+    _known.setdefault((dataset.uri, table_id(dataset)), {}).update(dict.fromkeys(new, shard))
+
+
 def located(
     dataset: lance.LanceDataset, where: str, among: Sequence[int] | None = None
 ) -> dict[int, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dj_ops_lib.warehouse.commit import fragment
 from dj_ops_lib.warehouse.history import commits, effective
@@ -69,15 +70,9 @@ def shards(store: Store, table: str, version: int | str | None = None) -> dict[s
         if commit.shard is not None:
             found.setdefault(commit.shard, 0)
     if "shard" in dataset.schema.names:
-        counts = (
-            pl.concat(
-                [pl.DataFrame({"shard": pl.Series([], dtype=pl.String)})]
-                + [pl.DataFrame(b) for b in dataset.scanner(columns=["shard"]).to_batches()]
-            )
-            .group_by("shard")
-            .len()
-        )
-        found |= dict(counts.iter_rows())
+        for batch in dataset.scanner(columns=["shard"]).to_batches():
+            for entry in pc.value_counts(batch.column("shard")).to_pylist():
+                found[entry["values"]] = found.get(entry["values"], 0) + entry["counts"]
     return dict(sorted(found.items()))
 
 

@@ -19,7 +19,7 @@ from lance.fragment import FragmentMetadata
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, publish, refuse_rivals, settle, swap
-from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal
+from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, remember
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
 from dj_ops_lib.warehouse.staging import Staged
@@ -53,7 +53,10 @@ def replace_shard(
         removed, updated = emptied(latest, f"shard = {literal(shard)}", holders(latest, shard))
         record = dataclasses.replace(provenance, shard=shard, rows_out=written.rows)
         change = Change(removed, updated, written.fragments)
-        return publish(latest, change, encode("replace", record))
+        done = publish(latest, change, encode("replace", record))
+        if done is not None and done.version == latest.version + 1:
+            remember(done, latest, shard)
+        return done
 
     return int(settle(store, table, attempt).version)
 
