@@ -133,7 +133,15 @@ class Audio:
     mono: bool = True
 
 
-Need = HeaderOnly | Packets | Frames | Audio
+@dataclasses.dataclass(frozen=True, slots=True)
+class MotionVectors:
+    """The motion vectors that the codec stored, of every frame; no pictures are made.
+
+    They belong to the coded picture: before rotation and edits.
+    """
+
+
+Need = HeaderOnly | Packets | Frames | Audio | MotionVectors
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,6 +174,13 @@ class Observer:
 
     def frame(self, frame: Frame) -> None:
         """A decoded picture."""
+
+    def vectors(self, vectors: npt.NDArray[np.void], picture_type: str) -> None:
+        """A frame's motion vectors, as FFmpeg's `AVMotionVector`; empty where it has none.
+
+        Frames come in the order in which they are shown; `picture_type` is `I`, `P`, `B` or
+        another letter of FFmpeg's.
+        """
 
     def audio(self, samples: npt.NDArray[np.float32]) -> None:
         """The next samples, (channels, n)."""

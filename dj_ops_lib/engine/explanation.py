@@ -14,6 +14,7 @@ from dj_ops_lib.needs import (
     Frames,
     HeaderOnly,
     KeyFrames,
+    MotionVectors,
     Need,
     Packets,
     Size,
@@ -38,6 +39,8 @@ def describe_need(need: Need) -> str:
         case Frames():
             parts = [_at(need.at), _size(need.size), need.format]
             return ", ".join(p for p in parts if p)
+        case MotionVectors():
+            return "motion vectors"
         case Audio():
             rate = f"{need.rate} Hz" if need.rate else "own rate"
             return f"sound, {rate}, {'mono' if need.mono else 'all channels'}"

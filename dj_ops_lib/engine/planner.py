@@ -12,7 +12,7 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
-from dj_ops_lib.needs import Audio, Frames, HeaderOnly, KeyFrames, Packets
+from dj_ops_lib.needs import Audio, Frames, HeaderOnly, KeyFrames, MotionVectors, Packets
 from dj_ops_lib.operator import Kind, Operator
 
 BARRIERS = frozenset({Kind.SPLITTER, Kind.EDITOR})
@@ -73,7 +73,7 @@ def level(operator: Operator) -> Level:
             return Level.HEADER
         case Packets() | Frames(at=KeyFrames()):
             return Level.KEY_FRAMES
-        case Frames() | Audio():
+        case Frames() | Audio() | MotionVectors():
             return Level.FRAMES
 
 

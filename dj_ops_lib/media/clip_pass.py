@@ -10,20 +10,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import av.error
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Discard
+from av.video.frame import PictureType
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.audio import Hearing
-from dj_ops_lib.media.container import check_dimensions, main_video, time_zero
+from dj_ops_lib.media.container import MICROSECONDS, Clock, check_dimensions, main_video, time_zero
 from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
 from dj_ops_lib.media.orientation import declared_rotation, display_size
 from dj_ops_lib.media.plans import Length, Pass, merged
 from dj_ops_lib.media.probe import declared_duration, frame_rate
-from dj_ops_lib.media.video import MICROSECONDS, VideoReader
-from dj_ops_lib.needs import Audio, Frames, Need, Observer, Packets
+from dj_ops_lib.media.video import VideoReader
+from dj_ops_lib.needs import At, Audio, Every, Frames, MotionVectors, Need, Observer, Packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -79,8 +82,11 @@ class ClipPass:
         video.thread_count = 1
         # A stream can grow on the way; the decoder holds it to what the header may say.
         pixels = access.limits.max_width * access.limits.max_height
-        video.codec_context.options = {"max_pixels": str(pixels)}
+        self._vectors = [o for need, o in wanted if isinstance(need, MotionVectors)]
+        export = {"flags2": "+export_mvs"} if self._vectors else {}
+        video.codec_context.options = {"max_pixels": str(pixels), **export}
         self._zero_us = round(time_zero(container, video) * MICROSECONDS)
+        self._clocks = {s.index: Clock(s.time_base, self._zero_us) for s in container.streams}
         self._start_us = round((clip.start_s or 0.0) * MICROSECONDS)
         self._end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
         duration, self._end_is_videos = declared_duration(container, video)
@@ -123,11 +129,14 @@ class ClipPass:
         edited = self._through is not None
         plans = [(need, o) for need, o in wanted if isinstance(need, Frames)]
         length = self._length(clip)
+        asked: list[At] = [need.at for need, _ in plans]
+        if self._vectors:
+            asked.append(Every())
         return {
             how: Delivery(
                 how, [p for p in plans if p[0].at in some], length, size, edits=edits, edited=edited
             )
-            for how, some in merged((need.at for need, _ in plans), every_frame=edited).items()
+            for how, some in merged(asked, every_frame=edited).items()
         }
 
     # --- the pass -------------------------------------------------------------------------
@@ -216,12 +225,20 @@ class ClipPass:
     def _show(self, reader: VideoReader, packet: Packet[Any], delivery: Delivery | None) -> None:
         """Decode a packet of the video; a reader without a delivery only learns where it is."""
         for shown in reader.feed(packet):
+            if self._vectors:
+                self._give_vectors(shown.frame)
             if delivery:
                 time_us = shown.pts_us - self._start_us
                 self._offer(delivery, shown.frame, time_us, key_frame=shown.key_frame)
                 self._aim(reader, delivery)
         if packet.size == 0 and self._through and delivery:
             self._offer(delivery, None, 0, key_frame=False)
+
+    def _give_vectors(self, frame: VideoFrame) -> None:
+        found: Any = frame.side_data.get(SideDataType.MOTION_VECTORS)  # type: ignore[call-overload]
+        vectors: Any = np.empty(0) if found is None else found.to_ndarray()
+        for observer in self._vectors:
+            observer.vectors(vectors, PictureType(frame.pict_type).name)
 
     def _offer(
         self, delivery: Delivery, frame: VideoFrame | None, time_us: int, *, key_frame: bool
@@ -247,9 +264,8 @@ class ClipPass:
         stamp = packet.pts if packet.pts is not None else packet.dts
         time_us = None
         if stamp is not None and packet.size > 0:
-            begin, length = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
-            time_us = round(begin * MICROSECONDS) - self._zero_us
-            end_us = time_us + round(length * MICROSECONDS)
+            time_us = self._clocks[packet.stream.index].time_us(stamp)
+            end_us = self._clocks[packet.stream.index].time_us(stamp + (packet.duration or 0))
             self._any_to_us = max(self._any_to_us, end_us)
             if packet.stream is self._video:
                 self._video_to_us = max(self._video_to_us, end_us)
@@ -280,7 +296,7 @@ class ClipPass:
         stamp = packet.dts if packet.dts is not None else packet.pts
         past_us = -1
         if self._end_us is not None and stamp is not None:
-            past_us = round(stamp * packet.time_base * MICROSECONDS) - self._zero_us - self._end_us
+            past_us = self._clocks[packet.stream.index].time_us(stamp) - self._end_us
         if packet.size == 0 or not reader.finished or not reader.landed:
             return False  # the packets that flush at the end come once for each stream
         if past_us >= _PAST_END_US:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pydantic
 
 from dj_ops_lib.clip import Clip
-from dj_ops_lib.needs import Fps, Frame, Frames, Observer, Size
+from dj_ops_lib.needs import Fps, Frame, Frames, MotionVectors, Observer, Size
 from dj_ops_lib.operator import Column, Columns, Filter, Resources, parameter
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class VideoMotionScoreFilter(Filter):
     The score is the mean length of the optical flow, in pixels between sampled frames, over
     pixels and pairs of frames; -1 where there is no pair. Frames 0, 1, step, 2 * step, ... are
     compared, each with the one before. `size` scales as it says, where Data-Juicer squeezes
-    frames to the transposed shape; flow fields are not kept. `method` is an addition.
+    frames to the transposed shape; flow fields are not kept. `method` is an addition: with
+    `motion_vectors` nothing is compared, and the mean length of the codec's vectors of P
+    frames, over predicted blocks, is scaled to the same step and size; -1 where a codec without
+    prediction stored none.
 
     Source: Data-Juicer's operator of the same name; G. Farneback, "Two-Frame Motion Estimation
     Based on Polynomial Expansion", SCIA 2003, as in OpenCV; `media/optical_flow.py` for dis.
@@ -52,8 +55,8 @@ class VideoMotionScoreFilter(Filter):
         None, "short edge, or both edges (the smaller is the short one), to scale to", unit="px"
     )
     max_size: int | None = parameter(None, "largest long edge after scaling", unit="px", ge=1)
-    method: Literal["farneback", "dis"] = parameter(
-        "farneback", "optical flow; dis is faster, and right for fast motion"
+    method: Literal["farneback", "dis", "motion_vectors"] = parameter(
+        "farneback", "optical flow (dis is faster, and right for fast motion), or the codec's own"
     )
     divisible: int = parameter(1, "edges are floored to a multiple of this", unit="px", ge=1)
     relative: bool = parameter(False, "divide by the frame's diagonal")
@@ -77,17 +80,24 @@ class VideoMotionScoreFilter(Filter):
             raise ValueError("edges are at least 1 pixel")
         return edges
 
-    def needs(self) -> Frames:
-        """Sampled frames, the second one included."""
-        edges = (self.size, None) if isinstance(self.size, int) else self.size or (None, None)
-        short, long = (min(self.size), max(self.size)) if isinstance(self.size, tuple) else edges
-        size = Size(short=short, long=long, max_long=self.max_size, divisible=self.divisible)
+    def needs(self) -> Frames | MotionVectors:
+        """Sampled frames, the second one included; or motion vectors and no pictures."""
+        if self.method == "motion_vectors":
+            return MotionVectors()
+        size = self._size()
         return Frames(
             Fps(self.sampling_fps, with_second=True), None if size == Size() else size, "bgr24"
         )
 
+    def _size(self) -> Size:
+        edges = (self.size, None) if isinstance(self.size, int) else self.size or (None, None)
+        short, long = (min(self.size), max(self.size)) if isinstance(self.size, tuple) else edges
+        return Size(short=short, long=long, max_long=self.max_size, divisible=self.divisible)
+
     def observe(self, clip: Clip) -> Observer:
-        """Compare each frame with the one before."""
+        """Compare each frame with the one before, or read what the codec stored."""
+        if self.method == "motion_vectors":
+            return _Vectors(self, clip)
         return _Flow(self, _farneback(self) if self.method == "farneback" else _dis())
 
     def keep(self) -> pl.Expr:
@@ -151,4 +161,38 @@ class _Flow(Observer):
 
     def result(self) -> Columns:
         score = self._total / self._pairs if self._pairs else NO_PAIR
+        return {"video_motion_score": score}
+
+
+class _Vectors(Observer):
+    def __init__(self, operator: VideoMotionScoreFilter, clip: Clip) -> None:
+        width, height = clip.width or 1, clip.height or 1
+        size = operator._size().resolve(width, height)
+        fps = clip.fps or operator.sampling_fps
+        step = max(1, round(fps / min(operator.sampling_fps, fps)))
+        self._scale = step * math.hypot(*size) / math.hypot(width, height)
+        if operator.relative:
+            self._scale /= math.hypot(*size)
+        self._total = 0.0
+        self._frames = 0
+        self._since = 0
+
+    def vectors(self, vectors: npt.NDArray[np.void], picture_type: str) -> None:
+        import numpy as np
+
+        # P frames lean on the I or P frame before them, which is as far back as the B frames in
+        # between tell; what B frames lean on is not said.
+        self._since += 1
+        if picture_type == "B":
+            return
+        distance, self._since = self._since, 0
+        if not vectors.size:
+            return
+        area = vectors["w"].astype(np.float64) * vectors["h"]
+        length = np.hypot(vectors["motion_x"], vectors["motion_y"]) / vectors["motion_scale"]
+        self._total += float(np.average(length, weights=area)) / distance
+        self._frames += 1
+
+    def result(self) -> Columns:
+        score = self._scale * self._total / self._frames if self._frames else NO_PAIR
         return {"video_motion_score": score}

@@ -126,6 +126,29 @@ def test_motion_of_a_real_file_is_the_squares(op, tmp_path, write_video, file_cl
     assert watch(sized, file_clip(path))["video_motion_score"] == pytest.approx(0.5, rel=0.15)
 
 
+@pytest.mark.parametrize(("speed", "sampling"), [(1, 25), (3, 25), (3, 5)])
+def test_the_codecs_motion_vectors_tell_the_speed(
+    op, tmp_path, write_video, file_clip, watch, speed, sampling
+):
+    wide = np.random.default_rng(0).integers(0, 256, (96, 400)).astype(np.uint8)
+    wide = cv2.normalize(cv2.GaussianBlur(wide, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+    images = [cv2.merge([wide[:, speed * i : speed * i + 128]] * 3) for i in range(50)]
+    path = write_video(tmp_path / "pan.mp4", images, preset="veryfast")
+    codec = op("video_motion_score_filter", method="motion_vectors", sampling_fps=sampling)
+    step = 25 / sampling
+    score = watch(codec, file_clip(path))["video_motion_score"]
+    assert score == pytest.approx(speed * step, rel=0.2)
+    part = watch(codec, file_clip(path, start_s=0.6, end_s=1.6))["video_motion_score"]
+    assert part == pytest.approx(speed * step, rel=0.2)
+    half = op("video_motion_score_filter", method="motion_vectors", sampling_fps=sampling, size=48)
+    assert watch(half, file_clip(path))["video_motion_score"] == pytest.approx(score / 2, rel=1e-6)
+
+
+def test_a_codec_without_prediction_has_no_motion_vectors(op, odd_files, file_clip, watch):
+    codec = op("video_motion_score_filter", method="motion_vectors")
+    assert watch(codec, file_clip(odd_files["odd_size"]))["video_motion_score"] == -1
+
+
 def test_black_and_frozen_shares_agree_with_ffmpegs_filters(
     op, tmp_path, write_video, file_clip, watch
 ):
