@@ -26,7 +26,7 @@ def split_rows(rows: pl.DataFrame, splitter: Splitter, results: Sequence[str]) -
     each other, after the row itself where the splitter keeps originals.
 
     Args:
-        rows: Rows with at least one span each, with `_root` and `_place`.
+        rows: Rows with `_root` and `_place`, with at least one span each unless originals are kept.
         splitter: Who cut them.
         results: Their spans, as `encode_spans` wrote them.
 

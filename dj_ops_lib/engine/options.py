@@ -73,7 +73,7 @@ class EngineOptions:
     access: Access
     workers: int = dataclasses.field(default_factory=available_cores)
     deadline_s: float = 600.0
-    deadline_ratio: float = 20.0
+    deadline_ratio: float = 5.0
     memory_mb: int = 4096
     attempts: int = 3
     retry_errors: tuple[str, ...] = ()

@@ -34,6 +34,9 @@ _Finished = tuple[int, Future[Any]]
 RESTARTS = 3
 """How often a pool that broke as a whole is started anew within one run."""
 
+TASKS_A_WORKER = 500
+"""Calls after which a worker is replaced, so that what libraries leak never reaches the limit."""
+
 pebble.CONSTS.term_timeout = 1.0
 pebble.CONSTS.sleep_unit = 0.05  # how late a deadline or a dead worker may be noticed, seconds
 
@@ -56,6 +59,7 @@ class _Pool:
         self._context = _Context()
         self.processes = pebble.ProcessPool(
             max_workers=workers,
+            max_tasks=TASKS_A_WORKER,
             initializer=worker_process.start,
             initargs=(memory_mb,),
             context=self._context,

@@ -99,8 +99,9 @@ def _close(state: SegmentState, barrier: Operator) -> tuple[pl.DataFrame, pl.Dat
     """Rows that end in this segment, and rows that go on, cut or edited by its barrier."""
     decisions: Decisions = state.decisions
     results = state.values[barrier.name]["_result"]
-    empty: Mask = (results == "[]").fill_null(False).to_numpy()
-    rejecting = empty if isinstance(barrier, Splitter) else np.zeros(len(empty), dtype=bool)
+    rejecting: Mask = np.zeros(len(results), dtype=bool)
+    if isinstance(barrier, Splitter) and not barrier.keeps_original:
+        rejecting = (results == "[]").fill_null(False).to_numpy()
     decisions.decide(barrier, rejecting)
     rows = state.finish()
     alive = pl.Series(decisions.alive)

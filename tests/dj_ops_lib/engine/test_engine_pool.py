@@ -265,6 +265,15 @@ def test_a_worker_that_died_between_two_runs_is_replaced() -> None:
     assert pool(divmod, [(7, 3)] * 4) == [(2, 1)] * 4
 
 
+def test_workers_are_renewed_and_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_workers()
+    monkeypatch.setattr("dj_ops_lib.engine.pool.TASKS_A_WORKER", 5)
+    pids = pool(os.getpid, [()] * 40)
+    stop_workers()
+    assert len(pids) == 40
+    assert max(pids.count(pid) for pid in pids) <= 5
+
+
 def test_a_worker_does_not_load_the_program_that_started_it() -> None:
     (modules,) = pool(loaded_packages, [()])
     assert not {"pytest", "dagster", "torch", "cv2", "lance", "duckdb"} & set(modules)

@@ -198,6 +198,9 @@ def test_an_original_may_stay_beside_its_pieces(shelf: Workshop) -> None:
     rows = [r for r in shelf.rows() if r["source_id"] == "b"]
     assert [(r["start_s"], r["end_s"]) for r in rows] == [(None, None), (0.0, 1.0), (1.0, 2.0)]
     assert report.split == 0
+    shelf.run(HalvesSplitter(keep_original_sample=True, none_below=1.5))
+    rows = [r for r in shelf.rows() if r["source_id"] == "a"]
+    assert [(r["start_s"], r["keep"]) for r in rows] == [(None, True)]
 
 
 def test_every_input_clip_is_a_row_or_the_parent_of_rows(shelf: Workshop) -> None:
