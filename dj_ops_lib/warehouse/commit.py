@@ -144,15 +144,19 @@ def lost(error: OSError) -> bool:
     return isinstance(error, CommitConflictError) or "commit conflict" in str(error).lower()
 
 
-def refuse_rivals(
+def is_done(
     store: Store,
     table: str,
     dataset: lance.LanceDataset,
     started: int,
     *,
     shard: str | None,
-) -> None:
-    """Check that nobody changed what the writer is about to replace.
+    token: str = "",
+) -> bool:
+    """Check that nobody changed what the writer is about to replace, or that it did so itself.
+
+    An object store may answer that a manifest is there already when it was this writer's own
+    request, repeated after a lost answer, that put it there.
 
     Args:
         store: The warehouse.
@@ -160,17 +164,24 @@ def refuse_rivals(
         dataset: The version about to be built upon.
         started: The version that the writer's decision rests on.
         shard: Only changes of this shard count; None: any change of rows counts.
+        token: What the writer's own commit would carry among its details.
+
+    Returns:
+        Whether the writer's own commit is among those made since.
 
     Raises:
-        ConflictError: Somebody did; the message says who.
+        ConflictError: Somebody else was first; the message says who.
     """
     if dataset.version <= started:
-        return
+        return False
     for commit in commits(store, table, dataset, started):
+        if token and commit.details.get("token") == token:
+            return True
         if commit.changes_rows and (
             shard is None or commit.shard == shard or commit.kind in {"overwrite", "restore"}
         ):
             raise ConflictError(_message(table, commit, started, shard))
+    return False
 
 
 def _message(table: str, rival: Commit, started: int, shard: str | None) -> str:

@@ -21,7 +21,7 @@ from dj_ops_lib.warehouse.locate import literal, located
 from dj_ops_lib.warehouse.maintenance import purge
 from dj_ops_lib.warehouse.provenance import encode
 from dj_ops_lib.warehouse.store import Store
-from dj_ops_lib.warehouse.tombstones import Tombstone, Tombstones
+from dj_ops_lib.warehouse.tombstones import Tombstone, Tombstones, condition
 from dj_ops_lib.warehouse.versions import tags, untag
 from dj_ops_lib.warehouse.write import emptied
 
@@ -116,26 +116,6 @@ def takedown(
         tuple(_files_removed(store, rendered, found.signatures)),
         tuple(tagged),
     )
-
-
-def condition(stones: Tombstones, names: Sequence[str]) -> str | None:
-    """The rows that match, as an SQL condition over a table's columns; None if none can."""
-    parts: list[str] = []
-    for kind, columns in (("media", ["media_id"]), ("clip", ["clip_id", "parent_id"])):
-        values = sorted(s.value for s in stones.stones if s.kind == kind)
-        parts.extend(f"{c} IN ({_list(values)})" for c in columns if values and c in names)
-    if "source_id" in names:
-        for source in sorted({s.source or "" for s in stones.stones if s.kind == "source_id"}):
-            values = sorted(
-                s.value
-                for s in stones.stones
-                if s.kind == "source_id" and (s.source or "") == source
-            )
-            if source and "source" not in names:
-                continue
-            own = f"source = {literal(source)} AND " if source else ""
-            parts.append(f"({own}source_id IN ({_list(values)}))")
-    return " OR ".join(parts) or None
 
 
 def _descendants(store: Store, asked: Iterable[Tombstone], found: _Found) -> None:

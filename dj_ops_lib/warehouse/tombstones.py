@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dj_ops_lib.warehouse.locate import literal
 from dj_ops_lib.warehouse.store import INTERNAL, Store
 
 TABLE = f"{INTERNAL}/tombstones"
@@ -54,26 +56,16 @@ class Tombstones:
 
     def matches(self, batch: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray | None:
         """Which rows must not be written, as a boolean mask; None if no row."""
-        if not self.stones:
-            return None
         names = batch.schema.names
         mask = None
-        for kind, columns in (("media", ["media_id"]), ("clip", ["clip_id", "parent_id"])):
-            values = sorted(s.value for s in self.stones if s.kind == kind)
-            for column in columns:
-                if values and column in names:
-                    mask = _either(mask, _among(batch.column(column), values))
-        if "source_id" in names:
-            for source in {s.source for s in self.stones if s.kind == "source_id"}:
-                values = sorted(
-                    s.value for s in self.stones if s.kind == "source_id" and s.source == source
-                )
-                hits = _among(batch.column("source_id"), values)
+        for (kind, source), values in _by_kind(self).items():
+            for column in _COLUMNS[kind]:
+                if column not in names or (source is not None and "source" not in names):
+                    continue
+                hits = _among(batch.column(column), values)
                 if source is not None:
-                    if "source" not in names:
-                        continue
-                    hits = pc.and_(hits, _among(batch.column("source"), [source]))
-                mask = _either(mask, hits)
+                    hits = pc.and_(hits, _among(batch.column("source"), (source,)))
+                mask = hits if mask is None else pc.or_(mask, hits)
         return mask if mask is not None and pc.any(mask).as_py() else None
 
     def keep(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -81,19 +73,37 @@ class Tombstones:
         mask = self.matches(batch)
         return batch if mask is None else batch.filter(pc.invert(mask))
 
-    def columns(self, names: Iterable[str]) -> list[str]:
-        """Those of a table's columns that decide."""
-        wanted = ("clip_id", "parent_id", "source", "source_id", "media_id")
-        present = set(names)
-        return [c for c in wanted if c in present]
+
+_COLUMNS = {
+    "source_id": ("source_id",),
+    "media": ("media_id",),
+    "clip": ("clip_id", "parent_id"),
+}
+
+
+@functools.lru_cache(maxsize=8)
+def _by_kind(stones: Tombstones) -> dict[tuple[str, str | None], tuple[str, ...]]:
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for stone in stones.stones:
+        source = stone.source if stone.kind == "source_id" else None
+        found.setdefault((stone.kind, source), []).append(stone.value)
+    return {key: tuple(sorted(values)) for key, values in found.items()}
 
 
 def _among(column: pa.Array | pa.ChunkedArray, values: Sequence[str]) -> pa.Array:
     return pc.is_in(column, value_set=pa.array(values, type=column.type))
 
 
-def _either(left: pa.Array | None, right: pa.Array) -> pa.Array:
-    return right if left is None else pc.or_(left, right)
+def condition(stones: Tombstones, names: Sequence[str]) -> str | None:
+    """The rows that match, as an SQL condition over a table's columns; None if none can."""
+    parts = []
+    for (kind, source), values in sorted(_by_kind(stones).items(), key=repr):
+        for column in _COLUMNS[kind]:
+            if column not in names or (source is not None and "source" not in names):
+                continue
+            own = "" if source is None else f"source = {literal(source)} AND "
+            parts.append(f"({own}{column} IN ({', '.join(map(literal, values))}))")
+    return " OR ".join(parts) or None
 
 
 def load(store: Store, known: Tombstones | None = None) -> Tombstones:

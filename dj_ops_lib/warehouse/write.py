@@ -18,7 +18,7 @@ from lance.fragment import FragmentMetadata
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
-from dj_ops_lib.warehouse.commit import Change, fragment, publish, refuse_rivals, settle, swap
+from dj_ops_lib.warehouse.commit import Change, fragment, is_done, publish, settle, swap
 from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, remember
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
@@ -42,18 +42,20 @@ def replace_shard(
     started = found.version if found is not None else 0
     base, rival_shard = (started, shard) if expected_version is None else (expected_version, None)
     if found is not None:
-        refuse_rivals(store, table, found, base, shard=rival_shard)
+        is_done(store, table, found, base, shard=rival_shard)
     dataset = _evolved(store, table, found or _created(store, table, schema), schema)
     written = Staged(store, table, shard, schema)
     written.write(batches, dataset, tombstones.load(store))
+    token = uuid.uuid4().hex
 
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
-        refuse_rivals(store, table, latest, base, shard=rival_shard)
+        if is_done(store, table, latest, base, shard=rival_shard, token=token):
+            return latest
         written.withhold(tombstones.load(store), latest)
         removed, updated = emptied(latest, f"shard = {literal(shard)}", holders(latest, shard))
         record = dataclasses.replace(provenance, shard=shard, rows_out=written.rows)
         change = Change(removed, updated, written.fragments)
-        done = publish(latest, change, encode("replace", record))
+        done = publish(latest, change, encode("replace", record, token=token))
         if done is not None and done.version == latest.version + 1:
             remember(done, latest, shard)
         return done
@@ -76,13 +78,15 @@ def overwrite(
     target = schema.with_metadata(dataset.schema.metadata)
     written = Staged(store, table, None, target, replacing=True)
     written.write(batches, dataset, tombstones.load(store))
+    token = uuid.uuid4().hex
 
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
-        refuse_rivals(store, table, latest, started, shard=None)
+        if is_done(store, table, latest, started, shard=None, token=token):
+            return latest
         written.withhold(tombstones.load(store), latest)
         record = dataclasses.replace(provenance, rows_out=written.rows)
         operation = lance.LanceOperation.Overwrite(target, written.fragments)
-        return swap(latest, operation, encode("overwrite", record))
+        return swap(latest, operation, encode("overwrite", record, token=token))
 
     return int(settle(store, table, attempt).version)
 
@@ -94,14 +98,16 @@ def restore(store: Store, table: str, version: int | str) -> int:
     schema = old.schema
     written = Staged(store, table, None, schema, replacing=True)
     written.write(old.scanner().to_batches(), old, tombstones.load(store))
+    token = uuid.uuid4().hex
 
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
-        refuse_rivals(store, table, latest, started, shard=None)
+        if is_done(store, table, latest, started, shard=None, token=token):
+            return latest
         written.withhold(tombstones.load(store), latest)
         operation = lance.LanceOperation.Overwrite(schema, written.fragments)
         # Lance's own Restore is not strict: it undoes a commit that was made a moment before
         # without a word (seen 2026-11-22, pylance 14.0.2), and it knows no tombstones.
-        return swap(latest, operation, encode("restore", version=int(old.version)))
+        return swap(latest, operation, encode("restore", version=int(old.version), token=token))
 
     return int(settle(store, table, attempt).version)
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lance
 import polars as pl
 import pyarrow as pa
 import pytest
+from lance.commit import CommitConflictError
 from warehouse_rows import WITH_SCORE, clip_batches, clip_row, contents, expected, put
 
 from dj_ops_lib.clip import CLIP_SCHEMA
@@ -266,3 +268,29 @@ def test_importing_the_warehouse_loads_neither_lance_nor_duckdb():
         "assert not {'lance', 'lancedb', 'duckdb'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_commit_whose_answer_was_lost_counts_as_made(warehouse, monkeypatch, times):
+    """An object store's client repeats a put whose answer was lost, and is told it is there."""
+    put(warehouse, TABLE, "a", 1)
+    commit, lost = lance.LanceDataset.commit, []
+
+    def committed_but_not_told(*arguments, **options):
+        done = commit(*arguments, **options)
+        if len(lost) < times:
+            lost.append(done.version)
+            raise CommitConflictError("Commit conflict for version")
+        return done
+
+    monkeypatch.setattr(lance.LanceDataset, "commit", committed_but_not_told)
+    put(warehouse, TABLE, "a", 5, "new", expected_version=warehouse.version(TABLE))
+    schema = CLIP_SCHEMA
+    if times == 2:
+        rows = clip_batches([clip_row("b", 0, "over")])
+        warehouse.overwrite(TABLE, rows, schema=schema, provenance=Provenance())
+    monkeypatch.undo()
+    kinds = [c.kind for c in warehouse.history(TABLE)]
+    assert kinds == ["create", "replace", "replace"] + ["overwrite"] * (times - 1)
+    wanted = {"b": (1, "over")} if times == 2 else {"a": (5, "new")}
+    assert contents(warehouse, TABLE) == expected(wanted)
