@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import av.error
@@ -21,6 +22,8 @@ from av.video.stream import VideoStream
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import DEMUXERS, PROTOCOLS, Access
+
+MICROSECONDS = 1_000_000
 
 _OPTIONS = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": ",".join(PROTOCOLS)}
 _GENERATE_PTS: int = Flags.gen_pts.value  # type: ignore[assignment]
@@ -85,6 +88,35 @@ def time_zero(container: InputContainer, video: VideoStream) -> float:
     if video.start_time is not None and video.time_base is not None:
         return float(video.start_time * video.time_base)
     return (container.start_time or 0) / av.time_base
+
+
+class Clock:
+    """Time stamps of a stream as whole microseconds from the file's beginning.
+
+    In integers: fractions took 1.5 % of a wave's time (720p, six plans, 2026-11-22).
+
+    Args:
+        time_base: Seconds a tick; None for microseconds.
+        zero_us: The file's beginning, `time_zero` in microseconds.
+    """
+
+    def __init__(self, time_base: Fraction | None, zero_us: int) -> None:
+        tick_us = (time_base or Fraction(1, MICROSECONDS)) * MICROSECONDS
+        self._up, self._down = 2 * tick_us.numerator, 2 * tick_us.denominator
+        self._half = tick_us.denominator
+        self._zero_us = zero_us
+
+    def time_us(self, ticks: int) -> int:
+        """Microseconds from the file's beginning, to the nearest."""
+        return (ticks * self._up + self._half) // self._down - self._zero_us
+
+    def length_us(self, ticks: int) -> int:
+        """A number of ticks in microseconds, to the nearest."""
+        return (ticks * self._up + self._half) // self._down
+
+    def ticks(self, time_us: int) -> int:
+        """The tick at or before a time."""
+        return (time_us + self._zero_us) * self._down // self._up
 
 
 def check_dimensions(uri: str, width: int, height: int, access: Access) -> None:

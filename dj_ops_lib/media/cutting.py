@@ -16,8 +16,8 @@ import av.error
 
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.media.container import main_video, open_container, time_zero
-from dj_ops_lib.media.video import MICROSECONDS, VideoReader
+from dj_ops_lib.media.container import MICROSECONDS, Clock, main_video, open_container, time_zero
+from dj_ops_lib.media.video import VideoReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +177,7 @@ def _packets(
     """Packets from the key frame before `start_us` on, with their times of display and decoding."""
     video = main_video(container, uri)
     zero_us = round(time_zero(container, video) * MICROSECONDS)
+    clocks = {stream.index: Clock(stream.time_base, zero_us) for stream in streams}
     reader = VideoReader(
         container, video, zero_us=zero_us, start_us=start_us, end_us=None, how=None, uri=uri
     )
@@ -191,8 +192,7 @@ def _packets(
                 continue
             if packet.is_corrupt:
                 raise MediaError(f"{uri}: damaged packet", "decode_error")
-            tick_us = packet.time_base * MICROSECONDS
-            shown, decoded = (round(stamp * tick_us) - zero_us for stamp in (stamps[0], stamps[-1]))
-            yield packet, shown, decoded
+            clock = clocks[packet.stream.index]
+            yield packet, clock.time_us(stamps[0]), clock.time_us(stamps[-1])
     except av.error.FFmpegError as error:
         raise MediaError(f"{uri}: reading fails: {error.strerror}", "decode_error") from error

@@ -1,9 +1,13 @@
-"""Finding the ffmpeg program: on PATH, else the one in the `imageio-ffmpeg` package."""
+"""The ffmpeg program: on PATH, else the one in the `imageio-ffmpeg` package.
+
+It is called with a list of arguments, never through a shell.
+"""
 
 from __future__ import annotations
 
 import functools
 import shutil
+import subprocess
 
 from dj_ops_lib.errors import DjError
 
@@ -24,3 +28,17 @@ def find_ffmpeg() -> str:
     except (ImportError, RuntimeError):
         message = "no ffmpeg program: install ffmpeg, or `pip install imageio-ffmpeg`"
         raise DjError(message) from None
+
+
+def run_ffmpeg(*arguments: str) -> str:
+    """Run it on files of one's own, overwriting; what it says on standard error.
+
+    Raises:
+        DjError: It fails.
+    """
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-y", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        last = " | ".join(done.stderr.strip().splitlines()[-3:])
+        raise DjError(f"ffmpeg {' '.join(arguments)} fails: {last}")
+    return done.stderr

@@ -21,11 +21,11 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import edits as graph
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import PROTOCOLS, Access
+from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.cutting import Place, copy, place
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
-from dj_ops_lib.media.video import MICROSECONDS
 
 _WARM_UP_US = 5 * MICROSECONDS
 """Where a container has no index, ffmpeg is let in this much before the key frame."""

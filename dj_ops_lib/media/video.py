@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import av.error
 
 from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.container import MICROSECONDS, Clock
 from dj_ops_lib.media.plans import Pass
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-MICROSECONDS = 1_000_000
 _WORTH_A_SEEK_US = 2 * MICROSECONDS
 """Without an index, targets nearer than this are reached by decoding on."""
 
@@ -69,12 +69,11 @@ class VideoReader:
         how: Pass | None,
         uri: str,
     ) -> None:
-        assert video.time_base is not None
         self._container = container
         self._video = video
         self._context = video.codec_context
-        self._tick_us = video.time_base * MICROSECONDS
-        self._zero_us = zero_us
+        self._clock = Clock(video.time_base, zero_us)
+        self.time_us = self._clock.time_us
         self._start_us = start_us
         self._end_us = end_us
         self.how = how
@@ -96,10 +95,6 @@ class VideoReader:
         self.frames_decoded = 0
         self.seeks = 0
 
-    def time_us(self, ticks: int) -> int:
-        """A time stamp of the stream as microseconds from the file's beginning."""
-        return round(ticks * self._tick_us) - self._zero_us
-
     @property
     def landed(self) -> bool:
         """Whether the last seek has come out where it should."""
@@ -116,7 +111,7 @@ class VideoReader:
         assert self._back_off_us is not None
         assert self._seek_target_us is not None
         aim = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
-        ticks = int((aim + self._zero_us) / self._tick_us)
+        ticks = self._clock.ticks(aim)
         try:
             self._container.seek(ticks, stream=self._video, backward=True)
         except av.error.FFmpegError:
@@ -149,7 +144,7 @@ class VideoReader:
         notices.
         """
         index = self._video.index_entries
-        ticks = int((target_us - self._delay_us + self._zero_us) / self._tick_us)
+        ticks = self._clock.ticks(target_us - self._delay_us)
         if len(index) < 2 or index[len(index) - 1].timestamp < ticks:
             return None
         found = index.search_timestamp(ticks, backward=True, any_frame=False)
@@ -241,7 +236,7 @@ class VideoReader:
 
     def _set_skip(self, packet: Packet[VideoStream], shown: int) -> None:
         """Leave out what nothing leans on, on the way from the key frame to the window."""
-        until_us = shown + round((packet.duration or 0) * self._tick_us)
+        until_us = shown + self._clock.length_us(packet.duration or 0)
         skip = "NONREF" if until_us < self._start_us and packet.pts is not None else "DEFAULT"
         if skip != self._skip:
             self._context.skip_frame = skip  # type: ignore[assignment]
