@@ -300,3 +300,33 @@ def test_a_broken_file_is_an_error_of_the_file_never_a_result(
         return
     with pytest.raises(MediaError):
         watch(operator, clip)
+
+
+def test_operators_see_the_edited_picture(op, tmp_path, write_video, file_clip, watch):
+    images = [np.roll(next(shot(GREEN, 1)), 2 * i, axis=1) for i in range(20)]
+    plain = file_clip(write_video(tmp_path / "edited.mp4", images))
+    half = op("video_resize_resolution_mapper", max_width=64).measure(plain)
+    small = file_clip(
+        tmp_path / "edited.mp4",
+        edits=half.edits,
+        width=half.width,
+        height=half.height,
+    )
+    motion = op("video_motion_score_filter", sampling_fps=25, method="dis")
+    scores = [watch(motion, c)["video_motion_score"] for c in (plain, small)]
+    assert scores[1] == pytest.approx(scores[0] / 2, rel=0.3)
+    assert op("video_resolution_filter").measure(small) == {"video_width": 64, "video_height": 48}
+    padded = op("video_resize_aspect_ratio_mapper", min_ratio="2", mode="pad").measure(plain)
+    wide = file_clip(
+        tmp_path / "edited.mp4", edits=padded.edits, width=padded.width, height=padded.height
+    )
+    borders = watch(op("video_letterbox_filter"), wide)
+    assert borders["video_crop_width"] == pytest.approx(128, abs=2)
+    cropped = op("video_crop_border_mapper").measure(
+        file_clip(tmp_path / "edited.mp4", edits=wide.edits, width=192, height=96, columns=borders)
+    )
+    assert (cropped.width, cropped.height) == (pytest.approx(128, abs=2), 96)
+    crossed = file_clip(
+        tmp_path / "edited.mp4", edits=(*wide.edits, *cropped.edits), width=cropped.width, height=96
+    )
+    assert watch(op("video_letterbox_filter"), crossed)["video_border_ratio"] < 0.03
