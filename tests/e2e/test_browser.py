@@ -73,7 +73,7 @@ def leave(page: Page, folder: Path, name: str) -> None:
     page.screenshot(path=str(folder / f"{name}.png"))
 
 
-def test_the_graph_shows_a_source_with_both_recipes_all_green(ui, page, tmp_path):
+def test_the_graph_shows_a_source_with_both_recipes(ui, page, tmp_path):
     page.goto(f"{ui}/locations/dj_assets/asset-groups/msr_vtt/lineage")
     for name, count in (("manifest", 1), ("raw", 1), ("media", 1), ("clips", 2), ("cleaned", 2)):
         expect(page.locator("svg").get_by_text(name, exact=True)).to_have_count(count)
