@@ -55,7 +55,7 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     annotations: tuple[str, ...] = pydantic.Field(
         (),
         description="Annotation files under root, all of which must exist; default: those of the "
-        "official names that exist.",
+        "official names that exist, if they do not describe the same clips.",
     )
     media_root: str = pydantic.Field(
         "videos", description="Where the videos are: a folder, relative to root, or s3://..."
@@ -121,7 +121,8 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
         """The annotation files to read by name, in order.
 
         Raises:
-            SourceError: A named file is missing, or none of the official ones is there.
+            SourceError: A named file is missing, none of the official ones is there, or several
+                that describe the same clips are and none is named.
         """
         names = self.annotations or self.reader.annotations
         paths = {name: self.folder / name for name in names}
@@ -132,6 +133,13 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
             raise SourceError(
                 f"source '{self.name}': {', '.join(missing)} {which}; put the official file there, "
                 "point DJ_DATA at the folder that holds it, or name it in the source's defs.yaml"
+            )
+        same = [name for name in found if name in self.reader.overlapping]
+        if len(same) > 1 and not self.annotations:
+            raise SourceError(
+                f"source '{self.name}': {' and '.join(same)} in {self.folder} describe the same "
+                "clips, which would get the same ids; name the files to read in the source's "
+                "defs.yaml (annotations: [...])"
             )
         return found
 

@@ -34,6 +34,7 @@ class InternVid(SourceReader):
         "InternVid-10M-DIV.jsonl",
         "InternVid-18M-aes.jsonl",
     )
+    overlapping: ClassVar[tuple[str, ...]] = annotations  # choices from the same 234 million clips
     license: ClassVar[str] = "CC-BY-NC-SA-4.0"
     layout: ClassVar[Layout] = JsonLines()
 

@@ -57,6 +57,7 @@ class Panda70M(SourceReader):
         "panda70m_validation.csv",
         "panda70m_testing.csv",
     )
+    overlapping: ClassVar[tuple[str, ...]] = annotations[:3]  # each is a part of the one before
     license: ClassVar[str] = "Snap Panda-70M licence: non-commercial research"
     layout: ClassVar[Layout] = CsvRecords()
     one_clip_per_entry: ClassVar[bool] = False

@@ -35,6 +35,8 @@ class SourceReader(ABC):
     Attributes:
         name: Name of the dataset: the file name of the module.
         annotations: Official names of its annotation files; those that exist are read.
+        overlapping: Those of them that describe the same clips; only one of these is read unless a
+            source's configuration names more.
         license: Licence under which its authors give the clips.
         layout: How the files are laid out.
         one_clip_per_entry: Whether an entry never describes several clips.
@@ -42,6 +44,7 @@ class SourceReader(ABC):
 
     name: ClassVar[str]
     annotations: ClassVar[tuple[str, ...]]
+    overlapping: ClassVar[tuple[str, ...]] = ()
     license: ClassVar[str]
     layout: ClassVar[Layout]
     one_clip_per_entry: ClassVar[bool] = True

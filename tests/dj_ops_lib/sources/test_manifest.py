@@ -90,6 +90,7 @@ def test_a_file_that_grew_keeps_its_shards_and_appends_new_ones(warehouse, confi
 def test_a_new_annotation_file_takes_new_shards_and_moves_none(tmp_path, warehouse, config, file):
     later = tmp_path / "InternVid-18M-aes.jsonl"
     later.write_bytes(lines(100, 2))
+    config = config.model_copy(update={"annotations": (FILE, later.name)})
     first = write_manifest(warehouse, config)
     with file.open("ab") as more:
         more.write(lines(8, 2))  # one slice more, in the file that comes first
@@ -153,6 +154,17 @@ def test_what_is_missing_is_named(tmp_path, warehouse, config, file):
     named = config.model_copy(update={"annotations": ("other.jsonl",)})
     with pytest.raises(SourceError, match=r"other\.jsonl is missing"):
         write_manifest(warehouse, named)
+
+
+def test_official_files_that_describe_the_same_clips_are_not_both_read_unasked(
+    tmp_path, warehouse, config, file
+):
+    (tmp_path / "InternVid-18M-aes.jsonl").write_bytes(lines(0, 2))
+    with pytest.raises(SourceError, match="describe the same clips") as refusal:
+        write_manifest(warehouse, config)
+    assert f"{FILE} and InternVid-18M-aes.jsonl" in str(refusal.value)
+    chosen = config.model_copy(update={"annotations": ("InternVid-18M-aes.jsonl",)})
+    assert list(write_manifest(warehouse, chosen).files) == ["InternVid-18M-aes.jsonl"]
 
 
 def test_an_empty_file_has_no_shards_and_its_hash_all_the_same(warehouse, config, file):

@@ -102,9 +102,10 @@ def test_shards_that_were_appended_later_are_put_where_they_belong(
 ):
     other = "InternVid-18M-aes.jsonl"
     later = internvid_line("z")
-    read_source("internvid", {INTERNVID: internvid_line("a"), other: later}, rows_per_shard=1)
+    settings = {"rows_per_shard": 1, "annotations": (INTERNVID, other)}
+    read_source("internvid", {INTERNVID: internvid_line("a"), other: later}, **settings)
     grown = internvid_line("a") + internvid_line("b")
-    read_source("internvid", {INTERNVID: grown}, rows_per_shard=1)
+    read_source("internvid", {INTERNVID: grown}, **settings)
     assert written_again(tmp_path, warehouse, "internvid") == {INTERNVID: grown, other: later}
 
 
