@@ -147,6 +147,8 @@ class ClipPass:
         Raises:
             MediaError: As for `frames.decode`.
         """
+        if self._declared_us is not None and self._start_us >= self._declared_us:
+            raise self._nothing_there()
         straight = self._deliveries.get(Pass.FULL) or self._deliveries.get(Pass.KEYS)
         targets = self._deliveries.get(Pass.TARGETS)
         if straight or self._raw or self._hearing:
