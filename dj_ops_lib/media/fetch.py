@@ -17,10 +17,11 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 
 OBJECT_SCHEME = "s3://"
+_BLOB_SCHEME = "lance:"
 
 
 def resolve(uri: str, access: Access) -> str:
-    """The checked absolute path, or `s3://` URI, that `uri` stands for.
+    """The checked absolute path, or URI of an object or a blob, that `uri` stands for.
 
     Raises:
         MediaError: `missing`, `forbidden` (another scheme, or outside the roots),
@@ -30,11 +31,15 @@ def resolve(uri: str, access: Access) -> str:
         from dj_ops_lib.media.object_store import resolve_object
 
         return resolve_object(uri, access)
+    if uri.startswith(_BLOB_SCHEME):
+        from dj_ops_lib.media.lance_blob import resolve_blob
+
+        return resolve_blob(uri, access)
     return str(_local(uri, access))
 
 
 def open_media(uri: str, access: Access) -> str | BinaryIO:
-    """What `av.open` reads: a local path, or a seekable reader of an object's ranges.
+    """What `av.open` reads: a local path, or a seekable reader of an object's or a blob's ranges.
 
     Raises:
         MediaError: As for `resolve`.
@@ -43,6 +48,10 @@ def open_media(uri: str, access: Access) -> str | BinaryIO:
         from dj_ops_lib.media.object_store import open_object
 
         return open_object(uri, access)
+    if uri.startswith(_BLOB_SCHEME):
+        from dj_ops_lib.media.lance_blob import open_blob
+
+        return open_blob(uri, access)
     return str(_local(uri, access))
 
 
@@ -56,6 +65,10 @@ def identify(uri: str, access: Access) -> tuple[str, int]:
         from dj_ops_lib.media.object_store import identify_object
 
         return identify_object(uri, access)
+    if uri.startswith(_BLOB_SCHEME):
+        from dj_ops_lib.media.lance_blob import identify_blob
+
+        return identify_blob(uri, access)
     path = _local(uri, access)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,6 +36,8 @@ class Seaweed:
         command += [f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
         command += [f"-{n}.port={ports[n]}" for n in names]
         command += [f"-{n}.port.grpc={ports[f'{n}.grpc']}" for n in names]
+        # Side services that nobody asked for listen on fixed ports.
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
         command += ["-master.volumeSizeLimitMB=256", "-volume.max=100"]
         self._log = (folder / "weed.log").open("wb")
         self._log_path = folder / "weed.log"

@@ -1,0 +1,153 @@
+"""Objects behind s3:// (a real server) and Lance blobs are read by range, like files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from media_truth import Seen, clip, ffmpeg, shown
+
+from dj_ops_lib.errors import MediaError, MissingExtraError
+from dj_ops_lib.media import fetch, object_store
+from dj_ops_lib.media.access import Access, Limits, ObjectStore
+from dj_ops_lib.media.frames import decode
+from dj_ops_lib.media.probe import probe
+from dj_ops_lib.media.render import Rendering, render
+from dj_ops_lib.needs import Every, Frames, KeyFrames
+
+sys.path.append(str(Path(__file__).parent.parent / "warehouse"))
+from seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        yield ObjectStore(endpoint_url=server.endpoint, region="us-east-1")
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def remote(
+    store: ObjectStore, videos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Access:
+    big = tmp_path_factory.mktemp("big") / "big.mp4"
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=640x360:rate=25,noise=alls=30:allf=t",
+           "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50",
+           "-movflags", "faststart", big)  # fmt: skip
+    assert big.stat().st_size > 8 * 2**20
+    client = object_store._client(store)
+    for name, path in {"cfr.mp4": videos["cfr"], "cfr.mkv": videos["mkv"], "big.mp4": big}.items():
+        client.upload_file(str(path), BUCKET, f"videos/{name}")
+    client.put_object(Bucket=BUCKET, Key="videos/empty.mp4", Body=b"")
+    client.put_object(Bucket=BUCKET, Key="private/a.mp4", Body=b"secret")
+    return Access(roots=(f"s3://{BUCKET}/videos",), object_store=store)
+
+
+@pytest.mark.s3
+def test_an_object_is_probed_and_decoded_like_the_file(
+    remote: Access, videos: dict[str, Path], access: Access
+) -> None:
+    for name, kind in {"cfr.mp4": "cfr", "cfr.mkv": "mkv"}.items():
+        uri = f"s3://{BUCKET}/videos/{name}"
+        assert probe(uri, remote) == probe(str(videos[kind]), access)
+        seen = Seen()
+        decode(clip(uri, 1.0, 2.0), [(Frames(Every()), seen)], remote)
+        assert len(seen.frames) == 24
+
+
+@pytest.mark.s3
+def test_a_window_of_an_object_is_read_without_the_rest(
+    remote: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[object_store.ObjectReader] = []
+
+    class Counted(object_store.ObjectReader):
+        def __init__(self, uri: str, size: int, access: Access) -> None:
+            super().__init__(uri, size, access)
+            readers.append(self)
+
+    monkeypatch.setattr(object_store, "ObjectReader", Counted)
+    uri = f"s3://{BUCKET}/videos/big.mp4"
+    assert probe(uri, remote).num_frames == 500
+    decode(clip(uri, 10.0, 11.0), [(Frames(KeyFrames()), Seen())], remote)
+    blocks = -(-readers[0]._size // object_store.BLOCK_BYTES)
+    assert [reader.requests <= blocks // 2 for reader in readers] == [True, True]
+
+
+@pytest.mark.s3
+def test_the_identity_of_an_object_is_its_content_or_its_etag(
+    remote: Access, videos: dict[str, Path]
+) -> None:
+    uri = f"s3://{BUCKET}/videos/cfr.mp4"
+    content = videos["cfr"].read_bytes()
+    named = (f"sha256:{hashlib.sha256(content).hexdigest()}", len(content))
+    assert fetch.identify(uri, remote) == named
+    by_etag, size = fetch.identify(uri, dataclasses.replace(remote, identity="etag"))
+    assert by_etag == f"etag:{hashlib.md5(content).hexdigest()}-{size}"
+
+
+@pytest.mark.s3
+def test_objects_outside_the_roots_or_missing_or_too_large_are_refused(remote: Access) -> None:
+    classes = {
+        f"s3://{BUCKET}/private/a.mp4": "forbidden",
+        f"s3://{BUCKET}/videos_of_others/a.mp4": "forbidden",
+        f"s3://{BUCKET}/videos/none.mp4": "missing",
+        f"s3://{BUCKET}/videos/empty.mp4": "corrupt",
+    }
+    for uri, expected in classes.items():
+        with pytest.raises(MediaError) as caught:
+            probe(uri, remote)
+        assert caught.value.error_class == expected, uri
+    tight = dataclasses.replace(remote, limits=Limits(max_bytes=1000))
+    with pytest.raises(MediaError, match="limit"):
+        fetch.identify(f"s3://{BUCKET}/videos/cfr.mp4", tight)
+
+
+@pytest.mark.s3
+def test_an_object_can_be_rendered(remote: Access, tmp_path: Path) -> None:
+    piece = clip(f"s3://{BUCKET}/videos/cfr.mp4", 0.5, 1.0)
+    done = render(piece, tmp_path / "out", remote, Rendering(preset="ultrafast"))
+    assert len(shown(done.path)) == 12
+
+
+def test_without_boto3_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    unused = ObjectStore(endpoint_url="http://127.0.0.1:9", region="nowhere")
+    with pytest.raises(MissingExtraError, match=r"dj-sora\[s3\]"):
+        probe("s3://bucket/a.mp4", Access(roots=("s3://bucket",), object_store=unused))
+
+
+def test_a_lance_blob_is_read_like_the_file(
+    videos: dict[str, Path], access: Access, tmp_path: Path
+) -> None:
+    import lance
+
+    from dj_ops_lib.media.lance_blob import blob_uri
+
+    schema = pa.schema(
+        [pa.field("video", pa.large_binary(), metadata={"lance-encoding:blob": "true"})]
+    )
+    content = [videos[kind].read_bytes() for kind in ("mkv", "cfr")]
+    table = str(tmp_path / "videos.lance")
+    lance.write_dataset(pa.table({"video": content}, schema), table, data_storage_version="2.1")
+    rows = lance.dataset(table).to_table(columns=[], with_row_id=True)["_rowid"].to_pylist()
+    uri = blob_uri(table, "video", rows[1])
+    inside = Access(roots=(str(tmp_path),))
+    assert probe(uri, inside) == probe(str(videos["cfr"]), access)
+    assert fetch.identify(uri, inside) == fetch.identify(str(videos["cfr"]), access)
+    seen = Seen()
+    decode(clip(uri, 1.0, 2.0), [(Frames(Every()), seen)], inside)
+    assert len(seen.frames) == 24
+    with pytest.raises(MediaError, match="outside"):
+        probe(uri, access)
+    with pytest.raises(MediaError) as caught:
+        probe(blob_uri(table, "video", 99), inside)
+    assert caught.value.error_class == "missing"
