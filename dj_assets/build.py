@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dj_assets.maintenance import maintenance
 from dj_assets.resources import Compute, WarehouseResource
 
 
@@ -34,6 +35,7 @@ def build_defs(
     return dg.Definitions.merge(
         folder,
         dg.Definitions(
+            assets=[maintenance],
             resources={
                 "warehouse": warehouse or WarehouseResource(),
                 "compute": compute or Compute(),

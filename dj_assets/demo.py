@@ -132,7 +132,7 @@ def materialize(
     """
     for run_id in end_abandoned_runs(instance):
         console.print(f"ended run {run_id[:8]}, whose process is gone")
-    sources = sorted({k.path[0] for k in graph.get_all_asset_keys()})
+    sources = sorted({k.path[0] for k in graph.get_all_asset_keys() if k.path[-1] == "manifest"})
     run_all([Run(tuple(sources), None)], home, console)
     found = [Run((s,), shard) for s in sources for shard in registered_shards(instance, s)]
     # Neighbours are of different sources: deduplication compares a source's shards with each other.

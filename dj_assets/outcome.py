@@ -36,7 +36,7 @@ _NARROW = ("source", "recipe", "stage", "rows in", "kept", "hours kept")
 def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
     """The stage tables' assets: by source, `raw` and `media` first, then recipe by recipe."""
     order = {key: i for i, key in enumerate(graph.toposorted_asset_keys)}
-    keys = [k for k in order if k.path[-1] != "manifest"]
+    keys = [k for k in order if graph.get(k).is_partitioned]
     return sorted(keys, key=lambda k: (k.path[0], len(k.path), k.path[1:-1], order[k]))
 
 

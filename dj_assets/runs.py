@@ -115,7 +115,7 @@ def outdated(
     now = TemporalContext(effective_dt=dt.datetime.now(dt.UTC), last_event_id=None)
     view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
     resolver = CachingStaleStatusResolver(instance, graph, view)
-    keys = [k for k in graph.get_all_asset_keys() if k.path[-1] != "manifest"]
+    keys = [k for k in graph.get_all_asset_keys() if graph.get(k).is_partitioned]
     history = {k: latest(instance, k) for k in keys}
     tables = {k: k.to_user_string() for k in keys}
     shards = {k: warehouse.shards(t) if warehouse.exists(t) else {} for k, t in tables.items()}

@@ -81,6 +81,7 @@ def test_a_new_recipe_is_one_file(project):
         "msr_vtt/raw",
         "msr_vtt/media",
         "msr_vtt/wide/cleaned",
+        "warehouse/maintenance",
     }
 
 

@@ -67,7 +67,7 @@ def test_the_asset_graph(definitions, snapshot):
 def test_the_stages_of_a_source_can_share_a_run(definitions):
     """Dagster puts assets in one run only if partitions and policy are the same objects."""
     graph = definitions.resolve_asset_graph()
-    nodes = [graph.get(k) for k in graph.get_all_asset_keys() if k.path[-1] != "manifest"]
+    nodes = [n for n in map(graph.get, graph.get_all_asset_keys()) if n.is_partitioned]
     for source in {n.key.path[0] for n in nodes}:
         own = [n for n in nodes if n.key.path[0] == source]
         assert len({id(n.partitions_def) for n in own}) == 1
