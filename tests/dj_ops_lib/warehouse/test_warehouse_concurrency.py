@@ -43,6 +43,7 @@ def test_compare_and_swap_by_several_processes_loses_no_update(place):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_writers_of_distinct_shards_never_fail_beside_each_other_and_maintenance(place):
     shards, passes, names = 25, 3, ("a", "b", "c", "d")
     jobs = [(write_own_shards, (place, n, shards, passes)) for n in names]
