@@ -66,7 +66,7 @@ class Rendering:
             for k, v in dataclasses.asdict(self).items()
             if k not in {"threads", "deadline_s"} and v != getattr(default, k)
         }
-        return f"{signature}-{digest(changed)[:8]}.mp4" if changed else f"{signature}.mp4"
+        return f"{signature}.{digest(changed)[:8]}.mp4" if changed else f"{signature}.mp4"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

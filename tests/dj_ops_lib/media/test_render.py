@@ -75,7 +75,7 @@ def test_rendering_again_does_nothing(
     again = render(piece, folder, access, FAST)
     assert again == dataclasses.replace(first, how="found")
     assert again.path.stat().st_mtime_ns == stamp
-    assert first.path.name.startswith("abc-")  # not what default options would give
+    assert first.path.name.startswith("abc.")  # not what default options would give
     assert [p.name for p in folder.iterdir()] == [first.path.name]
 
 

@@ -1,0 +1,120 @@
+"""`dj render` makes files of a table's clips: cut, edited, encoded at most once."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+
+from dj_ops_lib import settings
+from dj_ops_lib.cli.table import TableArgument, WarehouseOption, open_warehouse
+from dj_ops_lib.clip import Clip
+
+if TYPE_CHECKING:
+    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.media.render import Rendered, Rendering
+
+_SHOWN_ERRORS = 20
+
+
+class Cut(enum.StrEnum):
+    """Where a clip may begin."""
+
+    EXACT = "exact"
+    COPY = "copy"
+
+
+def render(
+    table: TableArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the files, named by clip signature.")],
+    warehouse: WarehouseOption = None,
+    where: Annotated[str, typer.Option(help="Which rows, as SQL.")] = "keep = true",
+    root: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder or s3:// that videos must lie under; repeatable; default DJ_DATA."
+        ),
+    ] = None,
+    cut: Annotated[
+        Cut, typer.Option(help="copy: begin at the key frame before the clip, never encode for it.")
+    ] = Cut.EXACT,
+    crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of x264; lower is better.")] = 18,
+    preset: Annotated[str, typer.Option(help="Preset of x264.")] = "medium",
+    workers: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
+    memory_mb: Annotated[int, typer.Option(help="Memory that a process may allocate, MiB.")] = 4096,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a clip.")] = False,
+) -> None:
+    """Render the kept clips of a table; those that are there already are left alone."""
+    from dj_ops_lib.engine.measuring import Failure
+    from dj_ops_lib.engine.options import available_cores
+    from dj_ops_lib.engine.pool import run_in_workers
+    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.media.render import Rendering
+
+    options = Rendering(cut=cut.value, crf=crf, preset=preset)
+    access = Access(tuple(root or [str(settings.data_root())]))
+    clips = [
+        Clip.from_row(row)
+        for batch in open_warehouse(warehouse).scan(table, where=where)
+        for row in batch.to_pylist()
+    ]
+    console = Console()
+    results = run_in_workers(
+        render_clip,
+        [(clip, str(out), access, options) for clip in clips],
+        workers=workers or available_cores(),
+        memory_mb=memory_mb,
+        deadlines=[options.deadline_s + 60.0] * len(clips),
+    )
+    counts: collections.Counter[str] = collections.Counter()
+    failures: list[tuple[str, Failure]] = []
+    shown: Any = results if as_json else track(results, "rendering", len(clips), console=console)
+    for position, result in shown if clips else ():
+        failed = isinstance(result, Failure)
+        counts["failed" if failed else result.how] += 1
+        if failed:
+            failures.append((clips[position].clip_id, result))
+        if as_json:
+            typer.echo(_line(clips[position], result))
+    if not as_json:
+        _report(console, counts, failures, out)
+    if failures:
+        raise typer.Exit(1)
+
+
+def render_clip(clip: Clip, folder: str, access: Access, options: Rendering) -> Rendered:
+    """One clip, in a worker process."""
+    from dj_ops_lib.media.render import render as render_to_file
+
+    return render_to_file(clip, Path(folder), access, options)
+
+
+def _line(clip: Clip, result: Any) -> str:
+    from dj_ops_lib.engine.measuring import Failure
+
+    if isinstance(result, Failure):
+        error = {"class": result.error_class, "message": result.message}
+        record = {"clip_id": clip.clip_id, "path": None, "how": None, "error": error}
+    else:
+        record = {"clip_id": clip.clip_id, "path": str(result.path), "how": result.how}
+        record["error"] = None
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _report(
+    console: Console, counts: collections.Counter[str], failures: list[Any], out: Path
+) -> None:
+    said = ", ".join(f"{number} {how}" for how, number in sorted(counts.items()))
+    console.print(f"{said or 'no clip matches'}: {out}", highlight=False, soft_wrap=True)
+    for clip_id, failure in failures[:_SHOWN_ERRORS]:
+        text = f"{clip_id}: {failure.error_class}: {failure.message}"
+        console.print(escape(text), highlight=False, soft_wrap=True)
+    if len(failures) > _SHOWN_ERRORS:
+        console.print(f"... and {len(failures) - _SHOWN_ERRORS} more; --json gives all")
