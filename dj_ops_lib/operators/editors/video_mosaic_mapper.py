@@ -11,6 +11,7 @@ import pydantic
 from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.media.regions import REGION, parse_box, pixel_box, region_options
 from dj_ops_lib.operator import Editor, EditResult, parameter
+from dj_ops_lib.registry import operator_class, operator_names
 
 Box = tuple[int, int, int, int]
 
@@ -44,6 +45,11 @@ class VideoMosaicMapper(Editor):
             parse_box(text, self.roi_type)
         return self
 
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Where the clip's own boxes are."""
+        return reads_of(self.roi_key)
+
     def measure(self, clip: Clip) -> EditResult:
         """One edit for each region of the clip."""
         boxes = boxes_of(clip, self.roi_strings, self.roi_type, self.roi_key)
@@ -51,6 +57,14 @@ class VideoMosaicMapper(Editor):
             Edit(REGION, region_options(box, self.blur_type, self.radius)) for box in boxes
         )
         return EditResult(edits, clip.width or 0, clip.height or 0)
+
+
+def reads_of(key: str | None) -> tuple[str, ...]:
+    """The columns that hold the clips' own boxes: that of another operator, else `extra`."""
+    if key is None:
+        return ()
+    made = {c.name for name in operator_names() for c in operator_class(name).columns}
+    return (key,) if key in made else ("extra",)
 
 
 def boxes_of(clip: Clip, given: Sequence[str], kind: str, key: str | None) -> list[Box]:

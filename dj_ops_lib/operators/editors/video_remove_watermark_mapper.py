@@ -11,7 +11,7 @@ from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.media.regions import REGION, parse_box, pixel_box, region_options
 from dj_ops_lib.needs import Frame, Frames, Observer, Uniform
 from dj_ops_lib.operator import Column, Editor, EditResult, parameter
-from dj_ops_lib.operators.editors.video_mosaic_mapper import Box, boxes_of
+from dj_ops_lib.operators.editors.video_mosaic_mapper import Box, boxes_of, reads_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +71,11 @@ class VideoRemoveWatermarkMapper(Editor):
         if self.detection_method == "pixel_diversity" and self.frame_num < 2:
             raise ValueError("pixel_diversity compares frames: frame_num must be at least 2")
         return self
+
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Where the clip's own boxes are."""
+        return reads_of(self.roi_key)
 
     def needs(self) -> Frames:
         """A few frames in full size."""

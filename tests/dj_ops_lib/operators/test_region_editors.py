@@ -116,6 +116,13 @@ def test_mosaics_are_given_for_all_clips_and_for_each(op, clip):
     assert outside.edits == ()
 
 
+@pytest.mark.parametrize("name", [MOSAIC, WATERMARK])
+def test_a_clips_own_regions_belong_to_what_is_measured(op, name):
+    assert op(name).reads == ()
+    assert op(name, roi_key="logo").reads == ("extra",)
+    assert op(name, roi_key="video_watermark_boxes").reads == ("video_watermark_boxes",)
+
+
 def test_an_unreadable_region_of_a_clip_is_that_clips_error(op, clip):
     with pytest.raises(ValueError, match="expected a ratio box"):
         op(MOSAIC, roi_key="faces").measure(clip(columns={"faces": "left half"}))
