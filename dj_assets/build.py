@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dj_assets.automation import nightly
 from dj_assets.maintenance import maintenance
 from dj_assets.resources import Compute, WarehouseResource
 
@@ -36,6 +37,7 @@ def build_defs(
         folder,
         dg.Definitions(
             assets=[maintenance],
+            sensors=[nightly()],
             resources={
                 "warehouse": warehouse or WarehouseResource(),
                 "compute": compute or Compute(),

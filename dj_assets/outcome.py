@@ -14,7 +14,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from dj_assets.runs import latest
+from dj_assets.runs import latest, stage_keys
 from dj_ops_lib.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -31,13 +31,6 @@ _COLUMNS: dict[str, Literal["left", "right"]] = {
     "hours kept": "right",
 }
 _NARROW = ("source", "recipe", "stage", "rows in", "kept", "hours kept")
-
-
-def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
-    """The stage tables' assets: by source, `raw` and `media` first, then recipe by recipe."""
-    order = {key: i for i, key in enumerate(graph.toposorted_asset_keys)}
-    keys = [k for k in order if graph.get(k).is_partitioned]
-    return sorted(keys, key=lambda k: (k.path[0], len(k.path), k.path[1:-1], order[k]))
 
 
 def table(instance: dg.DagsterInstance, graph: AssetGraph, warehouse: Warehouse) -> Table:

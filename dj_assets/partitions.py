@@ -29,12 +29,13 @@ def _name(source: str) -> str:
 
 
 @functools.cache
-def backfill_policy() -> dg.BackfillPolicy:
-    """Shards a run of a backfill; `DJ_SHARDS_PER_RUN`, default 1.
+def backfill_policy() -> dg.BackfillPolicy | None:
+    """Shards a run of a backfill, one object for all stages; `DJ_SHARDS_PER_RUN`, default 1.
 
     One shard a run keeps status, retries and asset checks exact (Dagster cannot report half a
     run's partitions as failed). Start-up costs about 5 s a run, so shards of less than a minute
-    are worth 10 to 50 a run.
+    are worth 10 to 50 a run. None is Dagster's own one partition a run: a policy of one makes
+    runs over ranges of one, in which checks belong to no partition (1.13.27).
 
     Raises:
         ValueError: The variable is not a whole number of at least 1.
@@ -42,7 +43,7 @@ def backfill_policy() -> dg.BackfillPolicy:
     given = os.environ.get("DJ_SHARDS_PER_RUN", "1")
     if not given.isdecimal() or int(given) < 1:
         raise ValueError(f"DJ_SHARDS_PER_RUN={given!r}: give a whole number of at least 1")
-    return dg.BackfillPolicy.multi_run(max_partitions_per_run=int(given))
+    return None if int(given) == 1 else dg.BackfillPolicy.multi_run(int(given))
 
 
 def registered_shards(instance: dg.DagsterInstance, source: str) -> list[str]:

@@ -74,6 +74,17 @@ class Run:
             )
 
 
+def source_names(graph: AssetGraph) -> list[str]:
+    """The sources: whatever has a manifest."""
+    return sorted(k.path[0] for k in graph.get_all_asset_keys() if k.path[-1] == "manifest")
+
+
+def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
+    """The stage tables' assets: by source, `raw` and `media` first, then recipe by recipe."""
+    order = {k: i for i, k in enumerate(graph.toposorted_asset_keys) if graph.get(k).is_partitioned}
+    return sorted(order, key=lambda k: (k.path[0], len(k.path), k.path[1:-1], order[k]))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Made:
     """One materialization, as far as it matters here."""

@@ -13,6 +13,7 @@ import dagster as dg
 import pyarrow as pa
 
 from dj_assets import checks, metadata
+from dj_assets.automation import fill_missing
 from dj_assets.partitions import backfill_policy, shards_of
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_ops_lib.report import StageReport
@@ -70,6 +71,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         description=table.description,
         code_version=table.code_version,
         metadata=metadata.of_definition(table.name, table.schema),
+        automation_condition=fill_missing(),
         check_specs=checks.specs(key, source),
         tags=tags(table.path),
     )
