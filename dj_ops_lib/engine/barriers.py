@@ -12,6 +12,7 @@ import polars as pl
 
 from dj_ops_lib.clip import Edit, Span, child_id, signature
 from dj_ops_lib.engine.measuring import decode_edit, decode_spans
+from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.operator import Splitter
 
 SAME_S = 1e-6
@@ -106,6 +107,9 @@ def _piece(row: dict[str, Any], span: Span | None, number: int) -> dict[str, Any
     row["_place"] = f"{row['_place']}.{number:09d}"
     if span is None:
         return row
+    late_s = span.start_s - (row["start_s"] or 0.0)
+    edits = cut_edits([Edit.from_row(e) for e in row["edits"]], late_s)
+    row["edits"] = [e.to_row() for e in edits]
     row["clip_id"] = child_id(row["_root"], span)
     row["parent_id"] = row["_root"]
     row["start_s"], row["end_s"] = span.start_s, span.end_s

@@ -30,6 +30,7 @@ NEIGHBOURS |= {"lagfun", "noise", "normalize", "scroll", "yadif"}
 """Filters whose result depends on other pictures than the one at hand."""
 
 _COUNTS = re.compile(r"(?<![A-Za-z_])[nN](?![A-Za-z_])")
+_TIME = re.compile(r"(?<![A-Za-z_])[tT](?![A-Za-z_])")
 _TICK = Fraction(1, 1_000_000)
 
 Node = tuple[str, dict[str, str]]
@@ -50,6 +51,29 @@ def needs_every_frame(edits: Sequence[Edit]) -> bool:
     return any(
         edit.filter in NEIGHBOURS or any(_COUNTS.search(value) for _, value in edit.arguments)
         for edit in video_edits(edits)
+    )
+
+
+def cut_edits(edits: Sequence[Edit], late_s: float) -> list[Edit]:
+    """The edits of a piece that begins `late_s` seconds after the clip that was edited.
+
+    Times in edits, such as those of a face that moves, count from the beginning of the clip that
+    they were made for. Where there are any, the piece's clock is put forward for the edits.
+    """
+    if not late_s or not any(_has_times(edit) for edit in edits):
+        return list(edits)
+    clock = [Edit("setpts", (("expr", f"PTS{sign}{late_s:.6f}/TB"),)) for sign in ("+", "-")]
+    return [clock[0], *edits, clock[1]]
+
+
+def _has_times(edit: Edit) -> bool:
+    values = dict(edit.arguments)
+    if edit.filter == REGION:
+        return bool({"from", "to"} & set(values)) or ":" in values.get("x", "") + values.get(
+            "y", ""
+        )
+    return edit.stream == "video" and (
+        edit.filter in {"fade", "setpts"} or any(_TIME.search(v) for v in values.values())
     )
 
 

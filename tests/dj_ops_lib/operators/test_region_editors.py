@@ -11,6 +11,7 @@ import pytest
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.regions import EFFECTS, region_options, stream_region
@@ -98,6 +99,26 @@ def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip):
     for one, other in zip(theirs, ours, strict=True):
         full_range = np.clip((one.astype(float) - 16) * 255 / 219, 0, 255)
         assert np.abs(full_range - other).mean() < 2
+
+
+def test_a_piece_that_is_cut_off_later_shows_what_the_edited_clip_showed(textured, file_clip):
+    options = {"w": "20", "h": "20", "x": "0:10 0.16:60", "y": "40", "from": "0.08", "to": "0.3"}
+    options |= {"effect": "fill", "strength": "1"}
+    edits = (Edit("region", tuple(options.items())), Edit("hue", (("b", "t"),)))
+    whole = pictures(file_clip(textured, edits=edits))
+    half = cut_edits(edits, 0.12)
+    quarter = cut_edits(half, 0.08)
+    for start_s, made in ((0.12, half), (0.2, quarter)):
+        piece = pictures(file_clip(textured, start_s=start_s, end_s=0.4, edits=tuple(made)))
+        assert len(piece) == round((0.4 - start_s) * 25)
+        for one, other in zip(piece, whole[round(start_s * 25) :], strict=True):
+            assert np.abs(one.astype(int) - other).max() <= 2
+
+
+def test_edits_without_times_are_the_same_for_every_piece():
+    edits = [Edit("region", region_options((0, 0, 10, 10), "fill", 1)), Edit("hflip")]
+    assert cut_edits(edits, 3.0) == edits
+    assert cut_edits([Edit("fade", (("st", "1"),))], 0.0) == [Edit("fade", (("st", "1"),))]
 
 
 def test_mosaics_are_given_for_all_clips_and_for_each(op, clip):
