@@ -32,7 +32,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dj_assets import outcome
 from dj_assets.build import build_defs
 from dj_assets.partitions import registered_shards
-from dj_assets.runs import Run, RunFailedError, end_abandoned_runs, outdated
+from dj_assets.runs import Run, RunFailedError, end_abandoned_runs, outdated, source_names
 from dj_ops_lib import settings
 from dj_ops_lib.engine.options import available_cores
 from dj_ops_lib.errors import DjError
@@ -132,7 +132,7 @@ def materialize(
     """
     for run_id in end_abandoned_runs(instance):
         console.print(f"ended run {run_id[:8]}, whose process is gone")
-    sources = sorted({k.path[0] for k in graph.get_all_asset_keys() if k.path[-1] == "manifest"})
+    sources = source_names(graph)
     run_all([Run(tuple(sources), None)], home, console)
     found = [Run((s,), shard) for s in sources for shard in registered_shards(instance, s)]
     # Neighbours are of different sources: deduplication compares a source's shards with each other.
