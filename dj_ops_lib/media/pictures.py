@@ -48,7 +48,7 @@ class Converter:
         width, height = self.width, self.height
         if orientation is not None and orientation.swaps:
             width, height = height, width
-        shrinks = width * height <= frame.width * frame.height
+        shrinks = width * height < frame.width * frame.height
         picture = self._reformatter.reformat(
             frame,
             width=width,

@@ -25,7 +25,10 @@ def cut_off(path: Path, share: float) -> Path:
     return damaged
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize(
+    "share",
+    [0.6, pytest.param(0.3, marks=pytest.mark.slow), pytest.param(0.95, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kind", ["cfr", "vfr", "mkv", "webm", "flv", "ten_bit", "long_gop"])
 def test_a_file_that_was_cut_off_is_an_error_for_every_plan_that_reaches_the_end(
     kind: str, share: float, videos: dict[str, Path], access: Access

@@ -1,0 +1,103 @@
+"""Header facts are those of the file as made, without decoding it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from media_truth import clip, ffmpeg, remux, shown
+
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.frames import decode
+from dj_ops_lib.media.probe import Header, probe
+from dj_ops_lib.needs import Audio
+
+
+def test_every_fact_of_a_plain_file(videos: dict[str, Path], access: Access) -> None:
+    header = probe(str(videos["cfr"]), access)
+    rate = header.bit_rate
+    assert rate is not None
+    size = videos["cfr"].stat().st_size
+    assert rate == pytest.approx(size * 8 / 5.0, rel=0.02)
+    assert dataclasses.replace(header, bit_rate=None) == Header(
+        width=160,
+        height=96,
+        fps=24.0,
+        num_frames=120,
+        duration_s=5.0,
+        container="mov,mp4,m4a,3gp,3g2,mj2",
+        video_codec="h264",
+        pixel_format="yuv420p",
+        rotation=0,
+        sample_aspect_ratio="1:1",
+        bit_rate=None,
+        has_audio=True,
+        audio_codec="aac",
+        sample_rate=44100,
+        audio_channels=1,
+    )
+
+
+@pytest.mark.parametrize("kind", ["mkv", "ts", "flv", "avi", "webm", "late", "fragmented"])
+def test_duration_frames_and_rate_do_not_depend_on_the_container(
+    kind: str, videos: dict[str, Path], access: Access
+) -> None:
+    header = probe(str(videos[kind]), access)
+    assert header.duration_s == pytest.approx(5.0, abs=0.002)
+    assert header.num_frames == 120
+    assert header.fps == pytest.approx(24, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "kind", ["vfr", "open_gop", "edit_list", "one_frame", "slides", "long_gop"]
+)
+def test_frames_are_as_many_as_ffmpeg_shows(
+    kind: str, videos: dict[str, Path], access: Access
+) -> None:
+    header = probe(str(videos[kind]), access)
+    assert header.num_frames == len(shown(videos[kind]))
+
+
+def test_where_the_header_declares_no_duration_the_packets_are_walked(
+    videos: dict[str, Path], access: Access
+) -> None:
+    live = videos["cfr"].parent / "live.mkv"
+    with live.open("wb") as file:  # to a pipe, so that nothing can be filled in afterwards
+        file.write(ffmpeg("-i", videos["cfr"], "-c", "copy", "-f", "matroska", "-").stdout)
+    header = probe(str(live), access)
+    assert header.duration_s == pytest.approx(5.0, abs=0.05)
+    assert header.num_frames == 120
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_rotation_is_in_degrees_clockwise(
+    degrees: int, videos: dict[str, Path], access: Access
+) -> None:
+    turned = videos["cfr"].parent / f"turned_{degrees}.mp4"
+    remux(videos["silent"], turned, degrees=-degrees)
+    header = probe(str(turned), access)
+    assert header.rotation == degrees
+    assert (header.width, header.height) == ((96, 160) if degrees % 180 else (160, 96))
+
+
+def test_a_caption_in_the_metadata_is_not_taken_for_a_rotation(
+    videos: dict[str, Path], access: Access
+) -> None:
+    path = videos["cfr"].parent / "spoof.mkv"
+    title = "x\nSide data:\n      Display Matrix: rotation of 90.00 degrees"
+    ffmpeg("-i", videos["silent"], "-c", "copy", "-metadata:s:v:0", f"title={title}", path)
+    assert probe(str(path), access).rotation == 0
+
+
+def test_an_error_names_file_and_class(access: Access, videos: dict[str, Path]) -> None:
+    with pytest.raises(MediaError, match=r"nowhere\.mp4: no such file") as caught:
+        probe(str(videos["cfr"].with_name("nowhere.mp4")), access)
+    assert caught.value.error_class == "missing"
+
+
+def test_a_clip_without_a_file_is_missing(access: Access) -> None:
+    with pytest.raises(MediaError) as caught:
+        decode(dataclasses.replace(clip("x"), video_uri=None), [(Audio(), None)], access)  # type: ignore[list-item]
+    assert caught.value.error_class == "missing"
