@@ -174,7 +174,14 @@ def is_done(
     """
     if dataset.version <= started:
         return False
-    for commit in commits(store, table, dataset, started):
+    since = commits(store, table, dataset, started)
+    if len(since) < dataset.version - started:
+        raise ConflictError(
+            f"table '{table}': what happened between versions {started} and {dataset.version} is "
+            "not known any more, since versions were cleaned up without `dj table maintain`; read "
+            "the latest version and decide again"
+        )
+    for commit in since:
         if token and commit.details.get("token") == token:
             return True
         if commit.changes_rows and (

@@ -13,7 +13,7 @@ import dataclasses
 import datetime as dt
 import random
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lance.optimize import Compaction, CompactionOptions
 
@@ -94,9 +94,7 @@ def maintain(store: Store, table: str, policy: Policy | None = None) -> Maintena
     # Lance does not compact fragments that are in an index together with others.
     indices = _indexed(store, table, 1 if due else policy.index_at, yielded)
     verified = _compacted(store, table, policy, yielded) if due else 0
-    dataset = store.open(table)
-    archived = archive(store, table, dataset)
-    removed = dataset.cleanup_old_versions(policy.keep_for, error_if_tagged_old_versions=False)
+    archived, removed = _cleaned(store, table, policy.keep_for)
     orphans = _orphans_removed(store, table, policy.orphans_after)
     dataset = store.open(table)
     return Maintenance(
@@ -130,10 +128,17 @@ def purge(store: Store, table: str) -> tuple[int, int]:
             f"table '{table}': writers were faster, deleted rows are still in its files; run the "
             "purge again when they are done"
         )
-    dataset = store.open(table)
-    archive(store, table, dataset)
-    removed = dataset.cleanup_old_versions(dt.timedelta(0), error_if_tagged_old_versions=False)
+    _, removed = _cleaned(store, table, dt.timedelta(0))
     return removed.old_versions, removed.bytes_removed
+
+
+def _cleaned(store: Store, table: str, keep_for: dt.timedelta) -> tuple[int, Any]:
+    """Archive the records, then remove old versions; (records archived, Lance's statistics)."""
+    # Through a handle Lance removes only versions older than the handle's own (seen 2026-11-22),
+    # so whatever is committed after the archive was written stays.
+    dataset = store.open(table)
+    archived = archive(store, table, dataset)
+    return archived, dataset.cleanup_old_versions(keep_for, error_if_tagged_old_versions=False)
 
 
 def _compacted(

@@ -16,7 +16,7 @@ import pyarrow as pa
 from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata
 
-from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.errors import ConflictError, WarehouseError
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, is_done, publish, settle, swap
 from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, remember
@@ -41,6 +41,11 @@ def replace_shard(
     found = store.find(table)
     started = found.version if found is not None else 0
     base, rival_shard = (started, shard) if expected_version is None else (expected_version, None)
+    if base > started:
+        raise ConflictError(
+            f"table '{table}' was expected at version {base} and is at version {started}; it was "
+            "made anew since"
+        )
     if found is not None:
         is_done(store, table, found, base, shard=rival_shard)
     dataset = _evolved(store, table, found or _created(store, table, schema), schema)

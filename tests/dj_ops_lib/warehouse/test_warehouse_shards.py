@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from warehouse_rows import WITH_SCORE, clip_batches, clip_row, contents, expecte
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import ConflictError, WarehouseError
 from dj_ops_lib.warehouse import Provenance, Warehouse
+from dj_ops_lib.warehouse.maintenance import Policy
 
 TABLE = "demo/t2v/cleaned"
 
@@ -192,6 +194,33 @@ def test_expected_version_holds_against_every_change_of_rows(warehouse):
         put(warehouse, TABLE, "c", 2, expected_version=0)
     put(warehouse, TABLE, "a", 2, expected_version=warehouse.version(TABLE))
     assert warehouse.shards(TABLE) == {"a": 2, "b": 1}
+
+
+def test_what_cannot_be_known_any_more_is_a_conflict(warehouse):
+    """Somebody cleaned up past us; or the table is another one than the decision was made on."""
+    first = put(warehouse, TABLE, "a", 1)
+    with pytest.raises(ConflictError, match=f"expected at version 99 and is at version {first}"):
+        put(warehouse, TABLE, "a", 2, expected_version=99)
+    for _ in range(3):
+        put(warehouse, TABLE, "b", 1)
+    warehouse.lance(TABLE).cleanup_old_versions(dt.timedelta(0))
+    with pytest.raises(
+        ConflictError, match=f"between versions {first} and .* is not known any more"
+    ):
+        put(warehouse, TABLE, "a", 2, expected_version=first)
+
+
+def test_expected_version_still_holds_over_versions_that_were_maintained_away(warehouse):
+    seen = put(warehouse, TABLE, "a", 1)
+    warehouse.lance(TABLE).create_scalar_index("shard", "BITMAP", name="shard_idx")
+    warehouse.maintain(TABLE, Policy(2, index_at=1, keep_for=dt.timedelta(0)))
+    assert len(warehouse.lance(TABLE).versions()) == 1
+    put(warehouse, TABLE, "a", 2, expected_version=seen)
+    seen = warehouse.version(TABLE)
+    put(warehouse, TABLE, "b", 2, "rival")
+    warehouse.maintain(TABLE, Policy(2, index_at=1, keep_for=dt.timedelta(0)))
+    with pytest.raises(ConflictError, match="run 'rival'"):
+        put(warehouse, TABLE, "a", 3, expected_version=seen)
 
 
 def test_expected_version_does_not_mind_compaction_and_new_columns(warehouse):
