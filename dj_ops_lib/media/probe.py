@@ -138,11 +138,16 @@ def _duration(container: InputContainer, video: VideoStream, uri: str) -> tuple[
 def _declared_frames(video: VideoStream, duration: float, fps: Fraction) -> int:
     """The declared number of frames, zero where it contradicts duration and rate.
 
-    A fragmented MP4 declares its first fragment only; an AVI may count fields.
+    An MP4 that was cut without encoding declares the hidden frames before the cut too: its
+    index tells them apart. A fragmented one declares its first fragment only; an AVI may count
+    fields.
     """
     expected = duration * float(fps)
-    plausible = not expected or abs(video.frames - expected) <= max(2, 0.25 * expected)
-    return video.frames if plausible else 0
+    if not expected or abs(video.frames - expected) <= 1:
+        return video.frames
+    if len(video.index_entries) == video.frames:
+        return sum(not entry.is_discard for entry in video.index_entries)
+    return video.frames if abs(video.frames - expected) <= 0.25 * expected else 0
 
 
 def _check_length(uri: str, duration: float, frames: int, access: Access) -> None:
