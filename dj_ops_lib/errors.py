@@ -64,3 +64,7 @@ class MissingExtraError(DjError):
         super().__init__(
             f"{feature} needs an optional dependency that is not installed; run: {command}"
         )
+        self._given = (feature, extra, command)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), self._given  # it is raised in worker processes, too

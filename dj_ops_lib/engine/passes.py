@@ -57,6 +57,7 @@ class Passes:
             workers=options.workers,
             memory_mb=options.memory_mb,
             deadlines=[options.deadline(tasks[i].clip.duration_s) for i in order],
+            idle=self._spool.flush_if_due,
         )
         names = tuple(dict.fromkeys(n for t in tasks for n, _ in t.operators))
         video_seconds, errors = 0.0, 0

@@ -121,6 +121,7 @@ def run_in_workers(
     workers: int,
     memory_mb: int,
     deadlines: Sequence[float],
+    idle: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[int, T | Failure], None, None]:
     """Call a function in worker processes, as often as there are arguments.
 
@@ -132,6 +133,7 @@ def run_in_workers(
         workers: Largest number of processes.
         memory_mb: Memory that each may allocate, in MiB.
         deadlines: Wall-clock seconds that each call may take.
+        idle: Called twice a second while there is nothing to yield.
 
     Yields:
         (position in `calls`, result), as they finish. A worker that crashes, is killed or does
@@ -144,7 +146,8 @@ def run_in_workers(
     for _ in range(RESTARTS + 1):
         pool = _pool(min(workers, len(waiting)), workers, memory_mb)
         try:
-            for position, result in _collect(pool, function, calls, deadlines, sorted(waiting)):
+            results = _collect(pool, function, calls, deadlines, sorted(waiting), idle)
+            for position, result in results:
                 waiting.discard(position)
                 yield position, result
         except BrokenProcessPool:
@@ -166,6 +169,7 @@ def _collect(
     calls: Sequence[tuple[Any, ...]],
     deadlines: Sequence[float],
     positions: Sequence[int],
+    idle: Callable[[], None],
 ) -> Iterator[tuple[int, T | Failure]]:
     done: queue.SimpleQueue[_Finished] = queue.SimpleQueue()
     for position in positions:
@@ -177,7 +181,7 @@ def _collect(
             raise BrokenProcessPool(str(error)) from None
         future.add_done_callback(functools.partial(_report, done, position))
     for _ in positions:
-        position, finished = _next(done)
+        position, finished = _next(done, idle)
         yield position, _result(finished, deadlines[position])
 
 
@@ -185,11 +189,13 @@ def _report(done: queue.SimpleQueue[_Finished], position: int, future: Future[An
     done.put((position, future))
 
 
-def _next(done: queue.SimpleQueue[T]) -> T:
+def _next(done: queue.SimpleQueue[T], idle: Callable[[], None]) -> T:
     """The next element; wakes up now and then, so that signals are handled."""
     while True:
-        with contextlib.suppress(queue.Empty):
+        try:
             return done.get(timeout=0.5)
+        except queue.Empty:
+            idle()
 
 
 def _result(future: Future[T], deadline: float) -> T | Failure:

@@ -55,7 +55,11 @@ class Spool:
             measurement = outcome.measurements[name]
             _, results = self._waiting.setdefault(name, (operator, []))
             results.append(_Result(fingerprint, measurement, task.attempts + 1))
-        if time.monotonic() - self._written >= self._every_s:
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Write what is waiting if the last write is long enough ago."""
+        if self._waiting and time.monotonic() - self._written >= self._every_s:
             self.flush()
 
     def flush(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import threading
 
 ONE_THREAD = (
@@ -34,9 +35,10 @@ def start(memory_mb: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import dj_ops_lib.engine.measuring  # noqa: F401  libraries do not count against the limit
 
-    limit = _data_bytes() + memory_mb * 2**20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # elsewhere the limit is not enforced
+        limit = _data_bytes() + memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _data_bytes() -> int:

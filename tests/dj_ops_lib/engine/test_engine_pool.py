@@ -8,11 +8,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import pytest
 from conftest import Workshop
 from engine_operators import BrightnessFilter, TroubleFilter, loaded_packages, noted
@@ -181,7 +183,7 @@ PROGRAM = """
     root = Path({root!r})
     options = EngineOptions(
         access=Access(roots=(str(root / "videos"),)), workers=2, spool=root / "spool",
-        spool_every_s=0.0, progress=show,
+        spool_every_s=1.0, progress=show,
     )
     workshop = Workshop(root, Warehouse(str(root / "warehouse")), options)
     workshop.run(TroubleFilter(victims={{"d": "hang"}}, log=str(root / "log")))
@@ -211,11 +213,27 @@ def running(shelf: Workshop) -> Callable[[], subprocess.Popen[str]]:
     return start
 
 
+def spooled(workshop: Workshop) -> int:
+    files = (workshop.root / "spool").rglob("*.arrow")
+    return sum(pa.ipc.open_file(f).read_all().num_rows for f in files)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look ten times a second, for a minute at most; the other program cannot tell us."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_program_leaves_no_worker_and_a_resumable_shard(
     shelf: Workshop, running: Callable[[], subprocess.Popen[str]], sent: signal.Signals
 ) -> None:
     process = running()
+    # The last results are written although the clip that still runs never ends.
+    wait_for(lambda: spooled(shelf) == 3)
     workers = workers_of(psutil.Process(process.pid))
     assert len(workers) == 2
     if sent == signal.SIGINT:
