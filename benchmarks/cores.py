@@ -28,7 +28,7 @@ from dj_ops_lib.media.access import Access
 from dj_ops_lib.recipe import Recipe, Stage, make_operator
 from dj_ops_lib.warehouse import Provenance, Warehouse
 
-CLIPS = 16
+CLIPS = 24
 ROUNDS = 2
 
 

@@ -188,6 +188,7 @@ def main() -> int:
     )
     table.add_row("deciding again", f"{seconds:.2f}", f"{100 * seconds / measuring:.4f} %")
     Console().print(table)
+    Console().print(f"CPU seconds of deciding again: {report.cpu_seconds:.2f}")
     Console().print(f"kept {report.kept:,}, rejected {dict(report.rejected)}")
     return 0
 
