@@ -219,4 +219,4 @@ class TestWarehouseModel(WarehouseMachine.TestCase):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestWarehouseModelAtLength(WarehouseMachine.TestCase):
-    settings = settings(_PATIENT, max_examples=40, stateful_step_count=40)
+    settings = settings(_PATIENT, max_examples=30, stateful_step_count=40)
