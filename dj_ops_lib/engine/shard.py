@@ -76,7 +76,7 @@ def process_shard(
     spool.load(memo, chosen.operators)
     if warehouse.exists(table):
         _add_table(memo, warehouse, chosen.operators, table, shard)
-    memo.add_rows(rows, chosen.operators)
+    memo.add_rows(rows, _known_to(warehouse, chosen.operators, input_table))
     passes = Passes(options, spool, table, shard)
     run = run_operators(
         rows,
@@ -159,16 +159,22 @@ def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ..
     )
 
 
+def _known_to(
+    warehouse: Warehouse, operators: Sequence[Operator], table: str
+) -> tuple[Operator, ...]:
+    """The operators whose columns a table has, in the types that they are declared with."""
+    types = {f.name: f.type for f in warehouse.schema(table)}
+    return tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
+
+
 def _add_table(
     memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
 ) -> None:
-    """Remember what a table's shard holds for those operators whose columns it has."""
-    types = {f.name: f.type for f in warehouse.schema(table)}
-    usable = tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
-    if not usable:
-        return
-    columns = ["measured", "error", *(c.name for o in usable for c in o.columns)]
-    memo.add_rows(read_frame(warehouse, table, shard, columns=columns), usable)
+    """Remember what a table's shard holds."""
+    known = _known_to(warehouse, operators, table)
+    if known:
+        columns = ["measured", "error", *(c.name for o in known for c in o.columns)]
+        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), known)
 
 
 def _add_other_tables(
