@@ -141,7 +141,7 @@ def encode(path: Path, images: Iterator[Image], fps: int, crf: str, scale: float
         container.mux(stream.encode(None))
 
 
-def hash_of(at: Callable[[float], Image], folder: Path, attack: str | None) -> bytes:
+def hash_of(at: Callable[[float], Image], folder: Path, attack: str | None) -> str:
     """The hash of one encoded and decoded copy."""
     change, shift, fps, crf, scale = ATTACKS[attack] if attack else (same, 0.0, FPS, "20", 1.0)
     times = np.arange(max(0, shift), SECONDS, 1 / fps)
@@ -155,17 +155,17 @@ def hash_of(at: Callable[[float], Image], folder: Path, attack: str | None) -> b
     )  # fmt: skip
     observer = OPERATOR.observe(clip)
     decode(clip, [(OPERATOR.needs(), observer)], Access((str(folder),)))
-    return observer.result()["video_perceptual_hash"] or bytes(32)
+    return observer.result()["video_perceptual_hash"] or "0" * 64
 
 
-def distances(ours: list[bytes], theirs: list[bytes]) -> npt.NDArray[np.float64]:
+def distances(ours: list[str], theirs: list[str]) -> npt.NDArray[np.float64]:
     """Share of differing bits, (n, m)."""
     a, b = as_words(ours), as_words(theirs)
     bits = 64 * a.shape[1]
     return np.bitwise_count(a[:, None] ^ b[None]).sum(axis=2) / bits
 
 
-def frame_of(hashes: list[bytes], prefix: str) -> pl.DataFrame:
+def frame_of(hashes: list[str], prefix: str) -> pl.DataFrame:
     """A shard as the operator gets it."""
     ids = [f"{prefix}{i:08d}" for i in range(len(hashes))]
     nothing = pl.lit(0)
@@ -221,8 +221,8 @@ def scale_up(signatures: int, shard_size: int) -> None:
     copies = rng.choice(signatures, shard_size // 10, replace=False)
     flips = np.packbits(rng.random((len(copies), 256)) < 0.08, axis=1)
     ours[: len(copies)] = known[copies] ^ flips
-    index = frame_of([row.tobytes() for row in known], "k").lazy()
-    shard = frame_of([row.tobytes() for row in ours], "s")
+    index = frame_of([row.tobytes().hex() for row in known], "k").lazy()
+    shard = frame_of([row.tobytes().hex() for row in ours], "s")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.perf_counter()
     found = OPERATOR.match(shard, index)
@@ -230,7 +230,7 @@ def scale_up(signatures: int, shard_size: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sample = 100
     began = time.perf_counter()
-    for row in as_words([r.tobytes() for r in ours[:sample]]):
+    for row in as_words([r.tobytes().hex() for r in ours[:sample]]):
         np.bitwise_count(known.view(np.uint64) ^ row).sum(axis=1).min()
     brute_s = (time.perf_counter() - began) * shard_size / sample
     print(

@@ -20,11 +20,11 @@ CHUNK = 4_000_000
 Words = npt.NDArray[np.uint64]
 
 
-def as_words(hashes: list[bytes]) -> Words:
-    """Hashes of equal length, a multiple of 8 bytes, as rows of 64-bit words."""
+def as_words(hashes: list[str]) -> Words:
+    """Hashes of equal length, a multiple of 16 hex digits, as rows of 64-bit words."""
     if not hashes:
         return np.empty((0, 1), np.uint64)
-    return np.frombuffer(b"".join(hashes), np.uint64).reshape(len(hashes), -1)
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), -1)
 
 
 def near_pairs(

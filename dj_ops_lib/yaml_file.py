@@ -10,6 +10,9 @@ import yaml
 
 from dj_ops_lib.errors import RecipeError
 
+SEXAGESIMAL = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+"""Tags under which YAML 1.1 reads `16:9` as 969; here it is the text that was written."""
+
 
 class YamlFile:
     """A parsed YAML document that remembers the line of every entry.
@@ -53,6 +56,8 @@ class YamlFile:
             return mapping
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]
+        if ":" in node.value and node.tag in SEXAGESIMAL:
+            return node.value
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(node, deep=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,8 @@ def parse_parameters(given: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise typer.BadParameter(f"'{item}' is not key=value", param_hint="-p")
         try:
-            parameters[key] = yaml.safe_load(value)
+            ratio = re.fullmatch(r"[\d.]+:[\d.]+", value)  # YAML 1.1 reads 16:9 as 969
+            parameters[key] = value if ratio else yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise typer.BadParameter(f"'{item}': {error}", param_hint="-p") from None
     return parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from dj_ops_lib.clip import Clip
 from dj_ops_lib.engine.files import run_recipe_on_files
 from dj_ops_lib.operator import DUPLICATE_COLUMNS, Deduplicator, Editor, Filter, Operator
 from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.registry import operator_class, operator_names
 from dj_ops_lib.warehouse import Warehouse
 
 
@@ -24,12 +26,16 @@ def run_operator(
         paths: Video files.
         text: The text that belongs to each of them.
 
+    Columns that the operator reads are measured first by the operators that make them.
+
     Returns:
         For each file in order: `input`; `clips`, its spans in seconds; `columns` that the operator
         adds (and `width` and `height` in pixels after an editor); `keep`, None where the operator
         does not decide; `edits`; `error`, None or its `class` and `message`.
     """
-    recipe = Recipe("single", (Stage("result", (operator,)),))
+    makers = _makers(operator)
+    before = (Stage("before", makers),) if makers else ()
+    recipe = Recipe("single", (*before, Stage("result", (operator,))))
     with tempfile.TemporaryDirectory(prefix="dj_op_") as folder:
         warehouse = Warehouse(folder)
         run_recipe_on_files(warehouse, recipe, paths, text=text)
@@ -40,6 +46,27 @@ def run_operator(
         by_file.setdefault(row["parent_id"] or row["clip_id"], []).append(row)
     inputs = {row["clip_id"]: row["source_id"] for row in probed}
     return [_outcome(operator, m, by_file.get(m["clip_id"], [m]), inputs) for m in probed]
+
+
+def _makers(operator: Operator) -> tuple[Operator, ...]:
+    """The operators that make the columns that `operator` reads, set to keep every clip."""
+    wanted = set(operator.reads)
+    classes = [operator_class(name) for name in operator_names()] if wanted else []
+    return tuple(
+        _keeping_all(c)
+        for c in classes
+        if c.name != operator.name and wanted & {column.name for column in c.columns}
+    )
+
+
+def _keeping_all(found: type[Operator]) -> Operator:
+    limits = {"min_": -sys.float_info.max, "max_": sys.float_info.max}
+    opened: dict[str, Any] = {}
+    for name, field in found.model_fields.items():
+        limit = limits.get(name[:4])
+        if limit is not None and field.annotation is float:
+            opened[name] = limit
+    return found(**opened)
 
 
 def _rows(warehouse: Warehouse, table: str) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ class VideoNearDeduplicator(Deduplicator):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_perceptual_hash", pa.binary(), "perceptual hash, 256 bits"),
+        Column("video_perceptual_hash", pa.string(), "perceptual hash, 256 bits as 64 hex digits"),
         Column("video_hash_pixels", pa.int64(), "pixels of a frame, to tell the better copy"),
         Column("video_hash_bit_rate", pa.int64(), "bit rate, to tell the better copy", "bit/s"),
         Column("video_hash_duration", pa.float64(), "duration, to tell the better copy", "s"),
@@ -132,7 +132,7 @@ class _Hash(Observer):
         }
 
 
-def perceptual_hash(images: list[npt.NDArray[np.uint8]]) -> bytes | None:
+def perceptual_hash(images: list[npt.NDArray[np.uint8]]) -> str | None:
     """256 bits for gray pictures of one size, in order of time; None where nothing is in them."""
     import cv2
     import numpy as np
@@ -154,4 +154,4 @@ def perceptual_hash(images: list[npt.NDArray[np.uint8]]) -> bytes | None:
         )
         frequencies = cv2.dct(small)[LOW]
         bits.append(frequencies > np.median(frequencies))
-    return np.packbits(np.concatenate(bits)).tobytes()
+    return np.packbits(np.concatenate(bits)).tobytes().hex()

@@ -25,9 +25,7 @@ def parse_ratio(value: Any) -> Fraction:
         ValueError: It is not a positive ratio of moderate numbers.
     """
     if not isinstance(value, str):
-        raise ValueError(
-            "write a ratio as text, such as '16/9' (YAML reads an unquoted 16:9 as 969)"
-        )
+        raise ValueError("write a ratio as text, such as '16/9'")
     try:
         ratio = Fraction(value.replace(":", "/").replace(" ", ""))
     except (ValueError, ZeroDivisionError):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dj_ops_lib.errors import RecipeError
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe import load_recipe, make_operator
 
 RATIO = "video_aspect_ratio_filter"
 
@@ -85,8 +85,12 @@ def test_aspect_ratio_refuses_or_understands_anything(value):
     assert message.startswith(f"{RATIO}: max_ratio {value!r}: ")
 
 
-def test_a_ratio_that_yaml_read_as_a_number_is_explained(op):
-    with pytest.raises(RecipeError, match="unquoted 16:9 as 969"):
+def test_a_ratio_need_not_be_quoted_in_a_recipe(op, tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"process:\n  - {RATIO}:\n      min_ratio: 4:3\n      max_ratio: 16:9\n")
+    (stage,) = load_recipe(recipe).stages
+    assert stage.operators == (op(RATIO, min_ratio="4:3", max_ratio="16:9"),)
+    with pytest.raises(RecipeError, match="write a ratio as text"):
         op(RATIO, min_ratio=969)
 
 
