@@ -14,7 +14,7 @@ from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
-from dj_ops_lib.media.regions import EFFECTS, region_options, stream_region
+from dj_ops_lib.media.regions import EFFECTS, pixel_box, region_options, stream_region
 from dj_ops_lib.needs import Every, Frames, Observer
 
 MOSAIC = "video_mosaic_mapper"
@@ -229,3 +229,30 @@ def test_without_frames_or_without_change_nothing_is_edited(op, feed, clip):
 def test_diversity_needs_two_frames(op):
     with pytest.raises(RecipeError, match="frame_num must be at least 2"):
         op(WATERMARK, detection_method="pixel_diversity", frame_num=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((75, 101), {"codec": "ffv1"}),
+        ((58, 41), {"codec": "ffv1", "pixel_format": "bgr0"}),
+        ((96, 128), {"pixel_format": "yuv420p10le"}),
+        ((96, 128), {"pixel_format": "yuv444p"}),
+    ],
+)
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_regions_work_on_odd_sizes_and_other_formats(
+    op, tmp_path, write_video, file_clip, size, options, effect
+):
+    path = write_video(tmp_path / "odd.mkv", [texture(0, *size)] * 3, **options)
+    plain = file_clip(path)
+    box = pixel_box((0.5, 0.5, 1, 1), "ratio", plain.width, plain.height)
+    edited = file_clip(path, edits=(Edit("region", region_options(box, effect, 6)),))
+    for before, after in zip(pictures(plain), pictures(edited), strict=True):
+        assert after.shape == before.shape
+        x1, y1, x2, y2 = changed(before, after)
+        assert x1 >= box[0] - 1
+        assert y1 >= box[1] - 1
+        slack = 9 if effect == "fill" else 4  # near its outline a filling changes little
+        assert x2 >= plain.width - slack
+        assert y2 >= plain.height - slack
