@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
+
+_FRAMES_A_COLLECTION = 16
 
 _PAST_END_US = 5 * MICROSECONDS
 """How far past the clip's end packets are read on for the sake of other streams."""
@@ -103,6 +106,7 @@ class ClipPass:
         self._deliveries = self._pictures(clip, wanted)
         self._listening = self._hearing  # None again where a second pass goes over the clip
         self._packets = self._decoded = self._seeks = 0
+        self._looked_at = 0
         self._video_to_us = self._any_to_us = -(1 << 62)
 
     def _length(self, clip: Clip) -> Length:
@@ -241,6 +245,9 @@ class ClipPass:
         vectors: Any = np.empty(0) if found is None else found.to_ndarray()
         for observer in self._vectors:
             observer.vectors(vectors, PictureType(frame.pict_type).name)
+        self._looked_at += 1
+        if self._looked_at % _FRAMES_A_COLLECTION == 0:
+            gc.collect(0)  # `orientation.of_frame` says what holds frames
 
     def _offer(
         self, delivery: Delivery, frame: VideoFrame | None, time_us: int, *, key_frame: bool

@@ -170,11 +170,11 @@ class PictureEdits:
             raise self._error(str(error.strerror)) from error
 
     def _prepare(self, frame: VideoFrame) -> None:
-        orientation = of_frame(frame)
-        kind = (frame.width, frame.height, frame.format.name, orientation)
+        kind = (frame.width, frame.height, frame.format.name)
         if kind == self._kind:
             return
         self._kind = kind
+        orientation = of_frame(frame)
         size = display_size(frame.width, frame.height, self._sar, swaps=orientation.swaps)
         nodes: list[Node] = [(name, dict(options)) for name, options in orientation.filters]
         nodes += [*square(*size), *picture_nodes(self._edits)]

@@ -69,7 +69,12 @@ class Orientation:
 
 
 def of_frame(frame: VideoFrame) -> Orientation:
-    """The orientation in a decoded frame's display matrix."""
+    """The orientation in a decoded frame's display matrix.
+
+    To be asked once a clip: in PyAV 18.1 a frame whose side data was looked at is held by a
+    reference cycle until the garbage collector comes by. Asked of every frame, an hour of
+    1080p grew by 600 MB (2026-11-22).
+    """
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     return of_matrix(bytes(matrix)) if matrix is not None else Orientation()
 

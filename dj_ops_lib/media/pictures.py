@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dj_ops_lib.media.orientation import of_frame
+from dj_ops_lib.media.orientation import Orientation, of_frame
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -31,7 +31,7 @@ class Converter:
         self.width, self.height = width, height
         self.pixel_format = pixel_format
         self.count = 0
-        self._upright = upright
+        self._orientation = Orientation() if upright else None
         self._reformatter = VideoReformatter()
 
     def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
@@ -44,9 +44,10 @@ class Converter:
         from av.video.reformatter import Interpolation
 
         self.count += 1
-        orientation = None if self._upright else of_frame(frame)
+        if self._orientation is None:
+            self._orientation = of_frame(frame)
         width, height = self.width, self.height
-        if orientation is not None and orientation.swaps:
+        if self._orientation.swaps:
             width, height = height, width
         shrinks = width * height < frame.width * frame.height
         picture = self._reformatter.reformat(
@@ -65,8 +66,7 @@ class Converter:
             image = (
                 image.reshape(height, width, 3) if image.flags.c_contiguous else _split(rows, width)
             )
-        if orientation is not None:
-            image = orientation.apply(image)
+        image = self._orientation.apply(image)
         image.flags.writeable = False
         return image
 

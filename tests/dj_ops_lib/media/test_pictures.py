@@ -32,9 +32,8 @@ def test_frames_at_full_size_are_those_that_ffmpeg_writes(
     theirs = pixels(videos[kind], width, height, *scale)
     ours = np.stack([frame.image for frame in seen.frames])
     assert ours.shape == theirs.shape
-    assert psnr(ours, theirs) > (
-        25 if kind == "sar" else 40
-    )  # stretched by ffmpeg before it makes rgb
+    # Stretched by ffmpeg before it makes rgb; ten bits take other paths through libswscale.
+    assert psnr(ours, theirs) > {"sar": 25, "ten_bit": 27}.get(kind, 40)
 
 
 @pytest.mark.parametrize("kind", SIZES)
