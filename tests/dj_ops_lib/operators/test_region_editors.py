@@ -15,6 +15,7 @@ from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.regions import EFFECTS, pixel_box, region_options, stream_region
+from dj_ops_lib.media.render import Rendering, render
 from dj_ops_lib.needs import Every, Frames, Observer
 
 MOSAIC = "video_mosaic_mapper"
@@ -256,3 +257,20 @@ def test_regions_work_on_odd_sizes_and_other_formats(
         slack = 9 if effect == "fill" else 4  # near its outline a filling changes little
         assert x2 >= plain.width - slack
         assert y2 >= plain.height - slack
+
+
+def test_a_rendered_clip_shows_what_was_decoded(textured, file_clip, tmp_path):
+    options = {"w": "40", "h": "30", "x": "0:10 0.16:60", "y": "40", "to": "0.3"}
+    options |= {"effect": "pixelate", "strength": "8"}
+    edits = (Edit("region", tuple(options.items())), Edit("hflip"))
+    for part in (
+        {"edits": edits},
+        {"edits": tuple(cut_edits(edits, 0.12)), "start_s": 0.12, "end_s": 0.4},
+    ):
+        clip = file_clip(textured, media_id="sha256:0", **part)
+        made = render(clip, tmp_path, Access((str(textured.parent),)), Rendering(crf=5))
+        rendered = pictures(file_clip(made.path))
+        decoded = pictures(clip)
+        assert len(rendered) == len(decoded)
+        for one, other in zip(rendered, decoded, strict=True):
+            assert np.abs(one.astype(int) - other).mean() < 2
