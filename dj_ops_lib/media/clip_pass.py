@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import av.error
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _FRAMES_A_COLLECTION = 16
+"""Looking at a frame's side data makes a reference cycle that holds the frame: 540 MB after 120
+frames of 1080p, 13 MB with this (2026-11-22)."""
 
 _PAST_END_US = 5 * MICROSECONDS
 """How far past the clip's end packets are read on for the sake of other streams."""
@@ -66,6 +69,16 @@ class DecodeReport:
     conversions: int
     seeks: int
     audio_samples: int
+
+
+@contextlib.contextmanager
+def _cheap_collections() -> Iterator[None]:
+    """Let the garbage collector look at nothing that is there already."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class ClipPass:
@@ -158,7 +171,8 @@ class ClipPass:
         if straight or self._raw or self._hearing:
             # Sound may lie before the key frame that it is heard with.
             early_us = MICROSECONDS // 2 if self._hearing else 0
-            self._read(straight, self._start_us - early_us)
+            with _cheap_collections() if self._vectors else contextlib.nullcontext():
+                self._read(straight, self._start_us - early_us)
         if straight and straight.lacks_first:
             self._find_first(straight)
         if targets:
@@ -247,7 +261,7 @@ class ClipPass:
             observer.vectors(vectors, PictureType(frame.pict_type).name)
         self._looked_at += 1
         if self._looked_at % _FRAMES_A_COLLECTION == 0:
-            gc.collect(0)  # `orientation.of_frame` says what holds frames
+            gc.collect()
 
     def _offer(
         self, delivery: Delivery, frame: VideoFrame | None, time_us: int, *, key_frame: bool
