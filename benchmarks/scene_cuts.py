@@ -133,23 +133,25 @@ def cpu_of(who: int) -> float:
 
 def measured(files: int) -> Iterator[dict[str, object]]:
     """One row for each detector."""
-    films = [film(seed) for seed in range(files)]
+    truth: list[list[tuple[int, int]]] = []
     with tempfile.TemporaryDirectory() as name:
         paths = [Path(name) / f"{i}.mp4" for i in range(files)]
-        for path, (images, _) in zip(paths, films, strict=True):
+        for seed, path in enumerate(paths):
+            images, changes = film(seed)
             encode(path, images)
+            truth.append(changes)
         for detector in COMMANDS:
             totals = {"ours": np.zeros(3), "theirs": np.zeros(3), "verified": np.zeros(3)}
             same = 0
             before = cpu_of(resource.RUSAGE_SELF), cpu_of(resource.RUSAGE_CHILDREN)
-            for path, (_, changes) in zip(paths, films, strict=True):
+            for path, changes in zip(paths, truth, strict=True):
                 ours, theirs = our_cuts(path, detector), their_cuts(path, detector)
                 totals["ours"] += score(ours, changes)
                 totals["theirs"] += score(theirs, changes)
                 same += ours == theirs
             ours_s = cpu_of(resource.RUSAGE_SELF) - before[0]
             theirs_s = cpu_of(resource.RUSAGE_CHILDREN) - before[1]
-            for path, (_, changes) in zip(paths, films, strict=True):
+            for path, changes in zip(paths, truth, strict=True):
                 totals["verified"] += score(our_cuts(path, detector, verify=True), changes)
             f1 = {k: 2 * v[0] / (2 * v[0] + v[1] + v[2]) for k, v in totals.items()}
             yield {
