@@ -67,8 +67,8 @@ def shards(store: Store, table: str, version: int | str | None = None) -> dict[s
     dataset = store.open(table, version)
     found: dict[str, int] = {}
     for commit in effective(commits(store, table, dataset)):
-        if commit.shard is not None:
-            found.setdefault(commit.shard, 0)
+        written = [commit.shard] if commit.shard else commit.details.get("shards", ())
+        found |= dict.fromkeys(written, 0)
     if "shard" in dataset.schema.names:
         for batch in dataset.scanner(columns=["shard"]).to_batches():
             for entry in pc.value_counts(batch.column("shard")).to_pylist():

@@ -34,6 +34,7 @@ class Staged:
     Attributes:
         fragments: The fragments, once written.
         rows: Rows in them.
+        shards: Names of the shards that they hold, where rows of any shard are written.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Staged:
     ) -> None:
         self.fragments: list[FragmentMetadata] = []
         self.rows = 0
+        self.shards: set[str] = set()
         self._store = store
         self._table = table
         self._shard = shard
@@ -75,6 +77,7 @@ class Staged:
         self, batches: Iterable[pa.RecordBatch], target: pa.Schema, dataset: lance.LanceDataset
     ) -> None:
         self.rows = 0
+        self.shards = set()
         failures: list[BaseException] = []
         reader = pa.RecordBatchReader.from_batches(target, self._kept(batches, failures))
         try:
@@ -97,6 +100,8 @@ class Staged:
             for batch in batches:
                 kept = self._gone.keep(batch)
                 self.rows += kept.num_rows
+                if self._shard is None and "shard" in kept.schema.names:
+                    self.shards.update(pc.unique(kept.column("shard").drop_null()).to_pylist())
                 yield kept
         except GeneratorExit:  # the writer stopped reading, for a reason of its own
             raise

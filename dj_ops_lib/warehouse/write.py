@@ -91,7 +91,8 @@ def overwrite(
         written.withhold(tombstones.load(store), latest)
         record = dataclasses.replace(provenance, rows_out=written.rows)
         operation = lance.LanceOperation.Overwrite(target, written.fragments)
-        return swap(latest, operation, encode("overwrite", record, token=token))
+        shards = sorted(written.shards)
+        return swap(latest, operation, encode("overwrite", record, token=token, shards=shards))
 
     return int(settle(store, table, attempt).version)
 

@@ -197,6 +197,16 @@ def test_purging_leaves_no_byte_of_the_clip_in_any_file(corpus, tmp_path):
     assert corpus.shards("one/raw")["p"] == 8
 
 
+def test_a_shard_that_loses_its_last_row_stays_known_however_it_was_written(corpus):
+    put(corpus, "one/raw", "last", 1)
+    corpus.takedown([Tombstone("source_id", "video-last-0")])
+    assert corpus.shards("one/raw") == {"last": 0, "s": 3}
+    rows = clip_batches([clip_row("x", 0), clip_row("y", 0)])
+    corpus.overwrite("one/raw", rows, schema=CLIP_SCHEMA, provenance=Provenance())
+    corpus.takedown([Tombstone("source_id", "video-x-0")])
+    assert corpus.shards("one/raw") == {"x": 0, "y": 1}
+
+
 def test_tombstones_are_recorded_once_and_kept_with_their_reason(corpus):
     for _ in range(2):
         corpus.takedown([Tombstone("source_id", "video-1", "one")], reason="court order 7")
