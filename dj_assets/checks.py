@@ -45,6 +45,7 @@ class Shard:
         declared: The schema that the stage promises.
         entered: clip_ids of the rows that entered; None where rows are made from annotations.
         bounds: (lowest, highest) acceptable share of rows kept.
+        withheld: Rows that the warehouse did not write, because they were taken down.
     """
 
     report: StageReport
@@ -52,6 +53,7 @@ class Shard:
     declared: pa.Schema
     entered: Sequence[str] | None
     bounds: tuple[float, float] = (0.0, 1.0)
+    withheld: int = 0
 
     @property
     def content_version(self) -> dg.DataVersion:
@@ -220,17 +222,24 @@ def _conserved(shard: Shard) -> Finding:
     report, rows = shard.report, shard.rows
     rejected, errors = sum(report.rejected.values()), sum(report.errors.values())
     problems = []
-    if rows.num_rows != report.rows_out:
-        problems.append(f"{report.rows_out} rows reported, {rows.num_rows} in the table")
+    if rows.num_rows + shard.withheld != report.rows_out:
+        problems.append(
+            f"{report.rows_out} rows reported, {rows.num_rows} in the table and {shard.withheld} "
+            "taken down"
+        )
     if report.kept + rejected + errors != report.rows_out:
         problems.append(
             f"{report.rows_out} rows are not {report.kept} kept + {rejected} rejected + "
             f"{errors} errors"
         )
-    numbers = {"rows_in": report.rows_in, "rows_out": rows.num_rows}
+    numbers = {
+        "rows_in": report.rows_in,
+        "rows_out": rows.num_rows,
+        "rows_taken_down": shard.withheld,
+    }
     if shard.entered is None:
         entries = pl.Series(rows["annotation_row"]).drop_nulls().n_unique()
-        if entries < report.rows_in:
+        if entries + shard.withheld < report.rows_in:
             problems.append(f"{report.rows_in} entries read, {entries} of them found in the table")
         return problems, numbers
     if len(shard.entered) != report.rows_in:
@@ -239,7 +248,7 @@ def _conserved(shard: Shard) -> Finding:
     ids, parents = pl.Series(rows["clip_id"]), pl.Series(rows["parent_id"])
     found = ids.append(parents)
     lost = entered.filter(~entered.is_in(found.implode()))
-    if len(lost):
+    if len(lost) > shard.withheld:
         problems.append(f"{len(lost)} rows of the input are not accounted for, such as {lost[0]}")
     made = pl.DataFrame({"clip_id": pl.Series(rows["clip_id"]), "parent_id": parents})
     known = entered.implode()

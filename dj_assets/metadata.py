@@ -71,18 +71,21 @@ def of_definition(table: str, schema: pa.Schema) -> Metadata:
     )
 
 
-def of_shard(report: StageReport, address: str, schema: pa.Schema) -> Metadata:
+def of_shard(
+    report: StageReport, address: str, schema: pa.Schema, *, taken_down: int = 0
+) -> Metadata:
     """What one stage did to one shard.
 
     Args:
         report: The stage's own account.
         address: Path or URI of the table.
         schema: Schema of the table as it was written.
+        taken_down: Rows that were not written, because they were taken down.
     """
     rejected, errors = sum(report.rejected.values()), sum(report.errors.values())
     decided = report.kept + rejected + errors
     metadata: Metadata = {
-        "dagster/partition_row_count": dg.MetadataValue.int(report.rows_out),
+        "dagster/partition_row_count": dg.MetadataValue.int(report.rows_out - taken_down),
         "rows_in": dg.MetadataValue.int(report.rows_in),
         "rows_kept": dg.MetadataValue.int(report.kept),
         "rows_rejected": dg.MetadataValue.int(rejected),
@@ -97,6 +100,8 @@ def of_shard(report: StageReport, address: str, schema: pa.Schema) -> Metadata:
     }
     if decided:
         metadata["keep_rate"] = dg.MetadataValue.float(round(report.kept / decided, 4))
+    if taken_down:
+        metadata["rows_taken_down"] = dg.MetadataValue.int(taken_down)
     if report.errors:
         classes = sorted(report.errors.items(), key=lambda e: (-e[1], e[0]))
         metadata["error_classes"] = dg.MetadataValue.text(_listed(classes))

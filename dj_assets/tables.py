@@ -85,9 +85,8 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             report = table.work(store, compute, Turn(name, context.run.run_id, context.log.info))
             shard = _read_back(table, report, store)
             verdicts.append(checks.judge(key, shard))
-            context.add_asset_metadata(
-                metadata.of_shard(report, address, shard.rows.schema), partition_key=name
-            )
+            made = metadata.of_shard(report, address, shard.rows.schema, taken_down=shard.withheld)
+            context.add_asset_metadata(made, partition_key=name)
             context.log.info(_summary(report))
         return checks.publish(context, key, verdicts)
 
@@ -102,11 +101,15 @@ def _read_back(table: Table, report: StageReport, store: Warehouse) -> checks.Sh
         kept = store.read_shard(upstream, report.shard, columns=["clip_id"], where="keep")
         entered = [i for batch in kept for i in batch["clip_id"].to_pylist()]
     batches = list(store.read_shard(table.name, report.shard, version=report.version))
+    (commit,) = (
+        c for c in store.history(table.name, report.version - 1) if c.version == report.version
+    )
     return checks.Shard(
         report=report,
         rows=pa.Table.from_batches(batches, schema=store.schema(table.name, report.version)),
         declared=table.schema,
         entered=entered,
+        withheld=commit.provenance.rows_withheld if commit.provenance else 0,
         bounds=table.bounds,
     )
 

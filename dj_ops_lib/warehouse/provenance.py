@@ -59,6 +59,7 @@ class Provenance:
         code_version: Version of the code.
         rows_in: Rows that entered the stage.
         rows_out: Rows written; the warehouse counts them and fills this in.
+        rows_withheld: Rows given that were not written, because they were taken down; likewise.
         operators: The stage's operators in recipe order.
     """
 
@@ -74,6 +75,7 @@ class Provenance:
     code_version: str = ""
     rows_in: int = 0
     rows_out: int = 0
+    rows_withheld: int = 0
     operators: tuple[OperatorUse, ...] = ()
 
     @classmethod

@@ -34,6 +34,7 @@ class Staged:
     Attributes:
         fragments: The fragments, once written.
         rows: Rows in them.
+        withheld: Rows given that are not in them, because they were taken down.
         shards: Names of the shards that they hold, where rows of any shard are written.
     """
 
@@ -48,6 +49,7 @@ class Staged:
     ) -> None:
         self.fragments: list[FragmentMetadata] = []
         self.rows = 0
+        self.withheld = 0
         self.shards: set[str] = set()
         self._store = store
         self._table = table
@@ -100,6 +102,7 @@ class Staged:
             for batch in batches:
                 kept = self._gone.keep(batch)
                 self.rows += kept.num_rows
+                self.withheld += batch.num_rows - kept.num_rows
                 if self._shard is None and "shard" in kept.schema.names:
                     self.shards.update(pc.unique(kept.column("shard").drop_null()).to_pylist())
                 yield kept

@@ -7,6 +7,7 @@ import pytest
 
 from dj_assets.metadata import stored_bytes
 from dj_ops_lib.warehouse import Warehouse
+from dj_ops_lib.warehouse.tombstones import Tombstone
 
 RAW, MEDIA = dg.AssetKey(["msr_vtt", "raw"]), dg.AssetKey(["msr_vtt", "media"])
 CLEANED = dg.AssetKey(["msr_vtt", "t2v", "cleaned"])
@@ -91,6 +92,30 @@ def test_making_a_shard_again_changes_no_data_version(indexed, instance):
             {k: m.tags["dagster/data_version"] for k, m in materializations(result).items()}
         )
     assert versions[0] == versions[1]
+
+
+@pytest.mark.parametrize("kind", ["source_id", "media"])
+def test_what_was_taken_down_stays_away_and_its_shard_can_be_made_again(
+    indexed, instance, tmp_path, kind
+):
+    run(indexed, instance, T2V, partition_key="00000")
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    (batch,) = warehouse.read_shard("msr_vtt/media", "00000", where="source_id = 'video0'")
+    value = batch["source_id" if kind == "source_id" else "media_id"][0].as_py()
+    warehouse.takedown([Tombstone(kind, value)], reason="asked for")
+
+    result = run(indexed, instance, T2V, partition_key="00000")
+    assert result.success
+    accounted = [
+        e for e in result.get_asset_check_evaluations() if e.check_name == "rows_conserved"
+    ]
+    assert [e.passed for e in accounted] == [True] * len(T2V)
+    metadata = materializations(result)[RAW, "00000"].metadata
+    assert metadata["rows_taken_down"].value == 1
+    assert metadata["dagster/partition_row_count"].value == 2
+    for table in ("raw", "media", "t2v/clips", "t2v/cleaned"):
+        rows = warehouse.lazy(f"msr_vtt/{table}").collect()
+        assert "video0" not in rows["source_id"].to_list()
 
 
 def test_a_run_over_a_range_makes_each_shard_with_its_own_numbers_and_checks(indexed, instance):
