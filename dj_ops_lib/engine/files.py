@@ -27,6 +27,11 @@ def access_to(paths: Sequence[str]) -> Access:
     return Access(roots=tuple(sorted(folders)))
 
 
+def absolute(path: str) -> str:
+    """`path` as workers can open it, whose working directory is another one."""
+    return str(Path(path).absolute())
+
+
 def write_files(
     warehouse: Warehouse, source: str, paths: Sequence[str], *, text: str | None = None
 ) -> list[str]:
@@ -96,7 +101,8 @@ def run_recipe_on_files(
     options = dataclasses.replace(options, access=access) if options else EngineOptions(access)
     shards = write_files(warehouse, source, paths, text=text)
     reports = [
-        probe_shard(warehouse, source=source, shard=s, options=options, locate=str) for s in shards
+        probe_shard(warehouse, source=source, shard=s, options=options, locate=absolute)
+        for s in shards
     ]
     for stage, shard in itertools.product(recipe.stages, shards):
         report = process_shard(
