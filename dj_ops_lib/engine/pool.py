@@ -37,6 +37,9 @@ RESTARTS = 3
 TASKS_A_WORKER = 500
 """Calls after which a worker is replaced, so that what libraries leak never reaches the limit."""
 
+JOIN_SECONDS = 2.0
+"""How long the end of a pool is waited for; its processes are dead by then."""
+
 pebble.CONSTS.term_timeout = 1.0
 pebble.CONSTS.sleep_unit = 0.05  # how late a deadline or a dead worker may be noticed, seconds
 
@@ -68,15 +71,24 @@ class _Pool:
     def kill(self) -> None:
         """End all workers without waiting for what they do."""
         self.processes.stop()  # type: ignore[no-untyped-call]  # pebble's
+        self._kill_started()
+        # A worker that is killed while it holds the lock of pebble's channel leaves pebble's own
+        # threads waiting for ever (seen once, on a busy machine, 2026-11-22).
+        joining = threading.Thread(target=self._join, daemon=True)
+        joining.start()
+        joining.join(JOIN_SECONDS)
+        self._kill_started()  # those that were started while the others were being killed
+        for process in self._context.started:
+            process.join(1)
+
+    def _join(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self.processes.join()
+
+    def _kill_started(self) -> None:
         for process in self._context.started:
             if process.is_alive():
                 process.kill()
-        with contextlib.suppress(RuntimeError):
-            self.processes.join()
-        for process in self._context.started:  # started while the others were being killed
-            if process.is_alive():
-                process.kill()
-            process.join(1)
 
 
 class _Process(SpawnProcess):

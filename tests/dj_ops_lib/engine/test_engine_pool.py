@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pebble
 import psutil
 import pyarrow as pa
 import pytest
@@ -273,6 +274,16 @@ def test_what_a_call_raises_is_its_own_failure() -> None:
     assert good == (1, 0)
     assert isinstance(bad, Failure)
     assert "ZeroDivisionError" in bad.message
+
+
+def test_a_pool_that_cannot_be_joined_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = pool(os.getpid, [()], workers=1)
+    monkeypatch.setattr(pebble.ProcessPool, "join", lambda self: threading.Event().wait())
+    stop_workers()
+    assert not psutil.pid_exists(first)
+    monkeypatch.undo()
+    (second,) = pool(os.getpid, [()], workers=1)
+    assert second != first
 
 
 def test_workers_are_kept_for_the_next_run() -> None:
