@@ -90,6 +90,9 @@ class RecipeAttributes(pydantic.BaseModel):
     description: str | None = pydantic.Field(None, description="For people.")
     sources: list[str] = pydantic.Field(description="Names of the sources it is applied to.")
     stages: list[StageAttributes] = pydantic.Field(description="Stages in order.")
+    render: dict[str, Any] | None = pydantic.Field(
+        None, description="Make files of the kept clips: how they are cut and encoded; or {}."
+    )
 
 
 class RecipeComponent(dg.Component):

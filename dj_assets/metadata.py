@@ -100,6 +100,8 @@ def of_shard(
     }
     if decided:
         metadata["keep_rate"] = dg.MetadataValue.float(round(report.kept / decided, 4))
+    for how, number in sorted(report.files.items()):
+        metadata[f"files_{how}"] = dg.MetadataValue.int(number)
     if taken_down:
         metadata["rows_taken_down"] = dg.MetadataValue.int(taken_down)
     if report.errors:

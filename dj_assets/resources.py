@@ -1,7 +1,7 @@
 """What assets are given to work with: the warehouse and the place where shards are processed.
 
 Both are typed configuration that returns the library's own objects. Asset code
-calls `compute.probe` and `compute.process` and never learns where the work is
+calls `compute.probe`, `compute.process` and `compute.render` and never learns where the work is
 done. Defaults come from the environment: `DJ_WAREHOUSE`, `DJ_WORKERS`,
 `DJ_WORKER_MEMORY_MB`.
 """
@@ -22,6 +22,7 @@ from dj_ops_lib.engine.options import EngineOptions, Progress, available_cores
 
 if TYPE_CHECKING:
     from dj_ops_lib.recipe import Recipe
+    from dj_ops_lib.rendering import Rendering
     from dj_ops_lib.report import StageReport
     from dj_ops_lib.sources.config import SourceConfig
     from dj_ops_lib.warehouse import Warehouse
@@ -102,6 +103,29 @@ class Compute(dg.ConfigurableResource):
             source=config.name,
             shard=turn.shard,
             options=self.options(config, turn.log),
+            run_id=turn.run_id,
+            code_version=__version__,
+        )
+
+    def render(
+        self,
+        warehouse: Warehouse,
+        config: SourceConfig,
+        recipe: Recipe,
+        rendering: Rendering,
+        turn: Turn,
+    ) -> StageReport:
+        """Make files of the shard's clips that a recipe kept."""
+        from dj_ops_lib.engine.rendering import render_shard
+
+        return render_shard(
+            warehouse,
+            recipe,
+            source=config.name,
+            shard=turn.shard,
+            options=self.options(config, turn.log),
+            folder=settings.rendered_folder(config.name, recipe.name),
+            rendering=rendering,
             run_id=turn.run_id,
             code_version=__version__,
         )

@@ -15,8 +15,9 @@ from dj_assets.partitions import register_shards
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_assets.tables import OWNER, Table, table_asset, tags
 from dj_ops_lib import __version__
-from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.clip import CLIP_SCHEMA, digest
 from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.rendering import RENDERED, Rendering
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.warehouse import Warehouse
@@ -78,8 +79,11 @@ video is not ok stays here as an error row."""
 
 
 def recipe_assets(recipe: Recipe, config: SourceConfig) -> list[dg.AssetsDefinition]:
-    """The stages of `recipe` over one source."""
-    return [table_asset(_stage_table(recipe, stage, config)) for stage in recipe.stages]
+    """The stages of `recipe` over one source, and its clips as files if it renders them."""
+    tables = [_stage_table(recipe, stage, config) for stage in recipe.stages]
+    if recipe.rendering is not None:
+        tables.append(_rendered_table(recipe, recipe.rendering, config))
+    return [table_asset(table) for table in tables]
 
 
 def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
@@ -98,6 +102,28 @@ def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
         work=work,
         bounds=stage.keep_rate,
     )
+
+
+def _rendered_table(recipe: Recipe, rendering: Rendering, config: SourceConfig) -> Table:
+    def work(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
+        return compute.render(warehouse, config, recipe, rendering, turn)
+
+    said = ", ".join(f"{k} = {v}" for k, v in rendering.changed().items()) or "the defaults"
+    return Table(
+        path=(config.name, recipe.name, RENDERED),
+        upstream=(config.name, recipe.name, recipe.stages[-1].name),
+        description=_RENDERED.format(recipe=recipe.name, rendering=said),
+        code_version=f"{__version__}.{digest(rendering.changed())[:12]}",
+        schema=recipe.rendered_schema,
+        work=work,
+    )
+
+
+_RENDERED = """The clips that the recipe `{recipe}` keeps, each as a file of its own.
+
+Cut and edited once, with {rendering}; copied where nothing changed and the cut allows it.
+`rendered_uri` is the file, named by the clip's signature; a file that is there is not made again.
+A clip that cannot be rendered stays here as an error row."""
 
 
 def describe(recipe: Recipe, stage: Stage) -> str:

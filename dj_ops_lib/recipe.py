@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pydantic
@@ -21,7 +21,10 @@ from dj_ops_lib.clip import CLIP_SCHEMA, digest
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import DUPLICATE_COLUMNS, Column, Deduplicator, Kind, Operator
 from dj_ops_lib.registry import nearest, operator_class
+from dj_ops_lib.rendering import RENDERED, RENDERED_COLUMNS, Rendering
 from dj_ops_lib.yaml_file import YamlFile
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 DATA_JUICER_IGNORED = frozenset(
     [
@@ -107,12 +110,14 @@ class Recipe:
         stages: At least one.
         sources: Names of the sources that the recipe is applied to; empty for stand-alone use.
         description: For people.
+        rendering: How the clips that the last stage keeps become files; None: they do not.
     """
 
     name: str
     stages: tuple[Stage, ...]
     sources: tuple[str, ...] = ()
     description: str = ""
+    rendering: Rendering | None = None
 
     def input_of(self, stage: Stage) -> str:
         """Name of the stage whose table `stage` reads."""
@@ -124,6 +129,11 @@ class Recipe:
         upto = self.stages[: self.stages.index(stage) + 1]
         added = dict.fromkeys(c.field for s in upto for c in s.columns)
         return pa.schema([*CLIP_SCHEMA, *added])
+
+    @property
+    def rendered_schema(self) -> pa.Schema:
+        """Columns of the table of rendered clips: the last stage's, and their files."""
+        return pa.schema([*self.schema(self.stages[-1]), *(c.field for c in RENDERED_COLUMNS)])
 
 
 def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = None) -> Recipe:
@@ -153,7 +163,7 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
     return _native(document, body, where, default)
 
 
-_KEYS = {"name", "description", "sources", "stages"}
+_KEYS = {"name", "description", "sources", "stages", "render"}
 _STAGE_KEYS = {"name", "operators", "keep_rate"}
 
 
@@ -176,7 +186,28 @@ def _native(
     if not isinstance(name, str) or not _is_name(name):
         message = f"the recipe name {name!r} must be lower-case letters, digits and _"
         raise document.error((*where, "name"), message)
-    return Recipe(name, tuple(stages), tuple(sources), str(body.get("description") or ""))
+    description = str(body.get("description") or "")
+    rendering = _rendering(document, body, stages, where)
+    return Recipe(name, tuple(stages), tuple(sources), description, rendering)
+
+
+def _rendering(
+    document: YamlFile,
+    body: Mapping[str, Any],
+    stages: Sequence[Stage],
+    where: tuple[str | int, ...],
+) -> Rendering | None:
+    if "render" not in body:
+        return None
+    at = (*where, "render")
+    if not isinstance(body["render"], dict):
+        raise document.error(at, "`render:` is a mapping; `render: {}` renders with the defaults")
+    if RENDERED in {s.name for s in stages}:
+        message = f"`render:` makes the table '{RENDERED}'; give the stage another name"
+        raise document.error(at, message)
+    return _build(
+        Rendering, "render", body["render"], lambda key, text: document.error((*at, key), text)
+    )
 
 
 def _keep_rate(document: YamlFile, value: Any, at: tuple[str | int, ...]) -> tuple[float, float]:
@@ -238,7 +269,9 @@ def _operator(
     if not isinstance(parameters or {}, dict):
         raise document.error((*at, name), f"the parameters of {name} are a mapping")
     given = {k: v for k, v in (parameters or {}).items() if k not in ignored}
-    return _build_operator(found, given, lambda key, text: document.error((*at, name, key), text))
+    return _build(
+        found, found.name, given, lambda key, text: document.error((*at, name, key), text)
+    )
 
 
 def make_operator(name: str, parameters: Mapping[str, Any]) -> Operator:
@@ -247,23 +280,23 @@ def make_operator(name: str, parameters: Mapping[str, Any]) -> Operator:
     Raises:
         RecipeError: No such operator, no such parameter, or a value that it refuses.
     """
-    return _build_operator(operator_class(name), parameters, lambda _, text: RecipeError(text))
+    return _build(operator_class(name), name, parameters, lambda _, text: RecipeError(text))
 
 
-def _build_operator(found: type[Operator], given: Mapping[str, Any], error: Any) -> Operator:
-    known = found.model_fields
+def _build(model: type[Model], subject: str, given: Mapping[str, Any], error: Any) -> Model:
+    """A `model` with the parameters `given`; `error` makes what is raised for one of them."""
+    known = model.model_fields
     for key in given:
         if key not in known:
-            text = f"{found.name} has no parameter '{key}'{nearest(key, known)}"
-            raise error(key, text)
+            raise error(key, f"{subject} has no parameter '{key}'{nearest(key, known)}")
     try:
-        return found(**given)
+        return model(**given)
     except pydantic.ValidationError as problem:
         first = problem.errors(include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         value = f" {given[key]!r}" if key in given else ""
-        subject = f"{found.name}: {key}{value}" if key else found.name
-        raise error(key, f"{subject}: {first['msg']}") from None
+        named = f"{subject}: {key}{value}" if key else subject
+        raise error(key, f"{named}: {first['msg']}") from None
 
 
 def _check_stage(document: YamlFile, stages: Sequence[Stage], at: tuple[str | int, ...]) -> None:

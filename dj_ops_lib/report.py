@@ -55,6 +55,7 @@ class StageReport:
         cpu_seconds: CPU time of this process and its workers in seconds.
         measured: Rows for which something was measured now.
         reused: Rows that were wholly answered from stored measurements.
+        files: Files of clips, by how they came to be: `found`, `copied` or `encoded`.
         funnel: Steps in the order in which they were applied.
         histograms: One for each statistic that asks for a plot.
     """
@@ -73,5 +74,6 @@ class StageReport:
     cpu_seconds: float = 0.0
     measured: int = 0
     reused: int = 0
+    files: Mapping[str, int] = dataclasses.field(default_factory=dict)
     funnel: tuple[FunnelStep, ...] = ()
     histograms: tuple[Histogram, ...] = ()

@@ -2,7 +2,8 @@
 
 `DJ_DATA` (default `./data`) holds `<source>/` with official annotation files
 and `videos/`; `DJ_WAREHOUSE` (default `./warehouse`) holds the Lance tables, a
-path or `s3://`. Credentials of object stores are read by the store's client
+path or `s3://`; `DJ_RENDERED` (default `./rendered`) holds the clips as files.
+Credentials of object stores are read by the store's client
 from `AWS_*` variables and never pass through here.
 """
 
@@ -21,3 +22,13 @@ def warehouse_uri() -> str:
     """Where the tables are: an absolute path or an `s3://` URI."""
     uri = os.environ.get("DJ_WAREHOUSE", "warehouse")
     return uri if "://" in uri else str(Path(uri).resolve())
+
+
+def rendered_root() -> Path:
+    """Folder of all rendered clips, absolute."""
+    return Path(os.environ.get("DJ_RENDERED", "rendered")).resolve()
+
+
+def rendered_folder(source: str, recipe: str) -> Path:
+    """Folder of the clips that a recipe renders from a source, absolute."""
+    return rendered_root() / source / recipe

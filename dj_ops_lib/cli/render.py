@@ -6,7 +6,7 @@ import collections
 import enum
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,10 +16,6 @@ from rich.progress import track
 from dj_ops_lib import settings
 from dj_ops_lib.cli.table import TableArgument, WarehouseOption, open_warehouse
 from dj_ops_lib.clip import Clip
-
-if TYPE_CHECKING:
-    from dj_ops_lib.media.access import Access
-    from dj_ops_lib.media.render import Rendered, Rendering
 
 _SHOWN_ERRORS = 20
 
@@ -55,8 +51,9 @@ def render(
     from dj_ops_lib.engine.measuring import Failure
     from dj_ops_lib.engine.options import available_cores
     from dj_ops_lib.engine.pool import run_in_workers
+    from dj_ops_lib.engine.rendering import GRACE_S, render_clip
     from dj_ops_lib.media.access import Access
-    from dj_ops_lib.media.render import Rendering
+    from dj_ops_lib.rendering import Rendering
 
     options = Rendering(cut=cut.value, crf=crf, preset=preset)
     access = Access(tuple(root or [str(settings.data_root())]))
@@ -71,7 +68,7 @@ def render(
         [(clip, str(out), access, options) for clip in clips],
         workers=workers or available_cores(),
         memory_mb=memory_mb,
-        deadlines=[options.deadline_s + 60.0] * len(clips),
+        deadlines=[options.deadline_s + GRACE_S] * len(clips),
     )
     counts: collections.Counter[str] = collections.Counter()
     failures: list[tuple[str, Failure]] = []
@@ -87,13 +84,6 @@ def render(
         _report(console, counts, failures, out)
     if failures:
         raise typer.Exit(1)
-
-
-def render_clip(clip: Clip, folder: str, access: Access, options: Rendering) -> Rendered:
-    """One clip, in a worker process."""
-    from dj_ops_lib.media.render import render as render_to_file
-
-    return render_to_file(clip, Path(folder), access, options)
 
 
 def _line(clip: Clip, result: Any) -> str:

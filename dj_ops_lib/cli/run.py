@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dj_ops_lib import settings
 from dj_ops_lib.cli.progress import progress_bar
 from dj_ops_lib.cli.summary import summary_table
 from dj_ops_lib.errors import SourceError
@@ -81,3 +82,6 @@ def run(
     last = reports[-1].table
     kept = sum(r.kept for r in reports if r.table == last)
     console.print(f"{kept} clips kept in {warehouse}, table {last}", highlight=False)
+    if loaded.rendering is not None:
+        folder = settings.rendered_folder(source, loaded.name)
+        console.print(f"their files are in {folder}", highlight=False, soft_wrap=True)

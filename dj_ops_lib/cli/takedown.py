@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dj_ops_lib import settings
 from dj_ops_lib.cli.table import JsonOption, WarehouseOption, open_warehouse, to_json
 from dj_ops_lib.errors import WarehouseError
 
@@ -37,7 +38,8 @@ def takedown(
         str | None, typer.Option(help="The dataset that ids belong to; default: every dataset.")
     ] = None,
     rendered: Annotated[
-        list[str] | None, typer.Option(help="A folder of rendered files; repeatable.")
+        list[str] | None,
+        typer.Option(help="Another folder of rendered files than DJ_RENDERED; repeatable."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Kept beside the tombstones.")] = "",
     purge_versions: Annotated[
@@ -49,8 +51,9 @@ def takedown(
 ) -> None:
     """Remove every clip of a video from every table, and keep them from coming back."""
     stones = stones_from(source_id or (), media_sha256 or (), file, source)
+    folders = [str(settings.rendered_root()), *(rendered or ())]
     done = open_warehouse(warehouse).takedown(
-        stones, reason=reason, rendered=rendered or (), purge_versions=purge_versions
+        stones, reason=reason, rendered=folders, purge_versions=purge_versions
     )
     typer.echo(to_json(done) if as_json else "\n".join(report(done)))
 

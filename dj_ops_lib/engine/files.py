@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dj_ops_lib import settings
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip, clip_id
 from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.rendering import render_shard
 from dj_ops_lib.engine.shard import probe_shard, process_shard
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.recipe import Recipe
@@ -84,7 +86,7 @@ def run_recipe_on_files(
     text: str | None = None,
     options: EngineOptions | None = None,
 ) -> list[StageReport]:
-    """Run all stages of a recipe over video files.
+    """Run all stages of a recipe over video files, and render what is left if it says so.
 
     Args:
         warehouse: Where the tables go.
@@ -109,4 +111,18 @@ def run_recipe_on_files(
             warehouse, recipe, stage.name, source=source, shard=shard, options=options
         )
         reports.append(report)
+    if recipe.rendering is not None:
+        folder = settings.rendered_folder(source, recipe.name)
+        reports += [
+            render_shard(
+                warehouse,
+                recipe,
+                source=source,
+                shard=shard,
+                options=options,
+                folder=folder,
+                rendering=recipe.rendering,
+            )
+            for shard in shards
+        ]
     return reports

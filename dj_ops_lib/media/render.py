@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from dj_ops_lib.clip import Clip, digest
+from dj_ops_lib.clip import Clip
 from dj_ops_lib.clip import signature as signature_of
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import edits as graph
@@ -26,47 +26,10 @@ from dj_ops_lib.media.cutting import Place, copy, place
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
+from dj_ops_lib.rendering import Rendering
 
 _WARM_UP_US = 5 * MICROSECONDS
 """Where a container has no index, ffmpeg is let in this much before the key frame."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rendering:
-    """How clips become files.
-
-    Attributes:
-        cut: `exact` encodes where a copy would not be exact; `copy` begins at the key frame
-            before the clip instead, if nothing was edited.
-        video_codec: Encoder, as ffmpeg names it.
-        preset: Its preset.
-        crf: Its quality, lower is better; 18 is visually lossless for x264.
-        pixel_format: What it is given.
-        audio_codec: Encoder of the sound.
-        audio_bit_rate: Bits per second of the sound.
-        threads: Encoder threads; a worker has one core.
-        deadline_s: Longest that ffmpeg may run, in seconds.
-    """
-
-    cut: Literal["exact", "copy"] = "exact"
-    video_codec: str = "libx264"
-    preset: str = "medium"
-    crf: int = 18
-    pixel_format: str = "yuv420p"
-    audio_codec: str = "aac"
-    audio_bit_rate: int = 128_000
-    threads: int = 1
-    deadline_s: float = 3600.0
-
-    def name(self, signature: str) -> str:
-        """File name of a clip: its signature, and a mark where the defaults were changed."""
-        default = Rendering()
-        changed = {
-            k: v
-            for k, v in dataclasses.asdict(self).items()
-            if k not in {"threads", "deadline_s"} and v != getattr(default, k)
-        }
-        return f"{signature}.{digest(changed)[:8]}.mp4" if changed else f"{signature}.mp4"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

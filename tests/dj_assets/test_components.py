@@ -85,6 +85,11 @@ def test_a_new_recipe_is_one_file(project):
     }
 
 
+def test_a_recipe_that_renders_has_one_asset_more(project):
+    project.add("recipes/wide", RECIPE + "  render: {crf: 20}\n")
+    assert {"msr_vtt/wide/cleaned", "msr_vtt/wide/rendered"} <= project.keys()
+
+
 def test_a_new_source_of_a_known_dataset_is_one_file(project):
     text = "type: dj_assets.components.SourceComponent\n\nattributes: {dataset: msr_vtt}\n"
     project.add("sources/our_videos", text)
@@ -107,6 +112,7 @@ def test_a_source_reads_its_place_from_the_environment(project, monkeypatch, tmp
         ("resolution_filter", "resolution_fliter", 9, "did you mean 'video_resolution_filter'"),
         ("min_width", "min_wdith", 9, "did you mean 'min_width'"),
         ("128", "wide", 9, "min_width 'wide'"),
+        ("  stages:", "  render: {crff: 1}\n  stages:", 5, "did you mean 'crf'"),
         ("[0.2, 0.9]", "[20, 90]", 7, "two shares from 0 to 1"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Column, Filter
 from dj_ops_lib.recipe import load_recipe, make_operator
+from dj_ops_lib.rendering import Rendering
 
 RECIPE = """\
 name: t2v
@@ -110,6 +111,42 @@ def test_what_cannot_run_is_refused_with_file_line_and_the_right_name(
         load_recipe(path)
     assert str(refused.value).startswith(f"{path}:{line}: "), refused.value
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "message"),
+    [
+        ("render:\n  crff: 20\n", 18, "render has no parameter 'crff'; did you mean 'crf'?"),
+        ("render:\n  preset: fast\n  crf: best\n", 19, "render: crf 'best'"),
+        ("render:\n  crf: 64\n", 18, "render: crf 64"),
+        ("render:\n  cut: rough\n", 18, "render: cut 'rough'"),
+        ("render: copy\n", 17, "`render:` is a mapping"),
+        ("rendr: {}\n", 17, "did you mean 'render'?"),
+    ],
+)
+def test_a_rendering_that_cannot_be_done_is_refused_with_its_line(
+    tmp_path: Path, given: str, line: int, message: str
+) -> None:
+    path = write(tmp_path, RECIPE + given)
+    with pytest.raises(RecipeError) as refused:
+        load_recipe(path)
+    assert str(refused.value).startswith(f"{path}:{line}: "), refused.value
+    assert message in str(refused.value)
+
+
+def test_a_recipe_renders_only_if_it_says_so(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, RECIPE)).rendering is None
+    assert load_recipe(write(tmp_path, RECIPE + "render: {}\n")).rendering == Rendering()
+    recipe = load_recipe(write(tmp_path, RECIPE + "render: {cut: copy, crf: 23}\n"))
+    assert recipe.rendering == Rendering(cut="copy", crf=23)
+    assert recipe.rendered_schema.names[-2:] == ["rendered_uri", "rendered_bytes"]
+
+
+def test_the_name_of_the_rendered_table_is_taken_where_it_is_made(tmp_path: Path) -> None:
+    text = RECIPE.replace("name: deduplicated", "name: rendered")
+    assert load_recipe(write(tmp_path, text)).stages[-1].name == "rendered"
+    with pytest.raises(RecipeError, match="give the stage another name"):
+        load_recipe(write(tmp_path, text + "render: {}\n"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def write(place: Warehouse, count: int) -> int:
             "shard": "0000",
             "source_id": f"v{i}",
             "media_id": f"sha256:{SHA}" if i == 3 else None,
+            "signature": f"signature{i}",
             "annotation_file": "demo.json",
             "annotation_row": i + 1,
             "duration_s": float(i),
@@ -102,6 +103,18 @@ def test_maintenance_runs_over_all_tables_by_the_policy_given(warehouse):
     assert "0 versions" in dj("table", "maintain")
     done = json.loads(dj("table", "maintain", "--keep-hours", "0", "--json"))
     assert (done["table"], done["versions_removed"] > 0) == (TABLE, True)
+
+
+def test_takedown_removes_the_rendered_files_wherever_they_are(warehouse, tmp_path, monkeypatch):
+    monkeypatch.setenv("DJ_RENDERED", str(tmp_path / "rendered"))
+    ours, others = tmp_path / "rendered" / "demo" / "t2v", tmp_path / "others"
+    for folder in (ours, others):
+        folder.mkdir(parents=True)
+        for name in ("signature0.mp4", "signature0.1a2b3c4d.mp4", "signature1.mp4"):
+            (folder / name).touch()
+    dj("takedown", "--source-id", "v0", "--rendered", str(others))
+    for folder in (ours, others):
+        assert [p.name for p in folder.iterdir()] == ["signature1.mp4"]
 
 
 def test_takedown_takes_ids_hashes_and_a_list_and_reports_what_it_touched(warehouse, tmp_path):

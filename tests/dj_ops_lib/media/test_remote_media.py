@@ -17,8 +17,9 @@ from dj_ops_lib.media import fetch, object_store
 from dj_ops_lib.media.access import Access, Limits, ObjectStore
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.media.render import Rendering, render
+from dj_ops_lib.media.render import render
 from dj_ops_lib.needs import Every, Frames, KeyFrames
+from dj_ops_lib.rendering import Rendering
 
 sys.path.append(str(Path(__file__).parent.parent / "warehouse"))
 from seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed

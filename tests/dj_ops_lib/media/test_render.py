@@ -15,8 +15,9 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.media.render import Rendering, render
+from dj_ops_lib.media.render import render
 from dj_ops_lib.needs import Audio, Every, Frames
+from dj_ops_lib.rendering import Rendering
 
 FAST = Rendering(preset="ultrafast", crf=10)
 SPANS = [(None, None), (1.25, 2.5), (1.5, 2.75), (29 / 24, 59 / 24), (2.6, None)]

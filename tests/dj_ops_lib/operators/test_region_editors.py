@@ -15,8 +15,9 @@ from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.regions import EFFECTS, pixel_box, region_options, stream_region
-from dj_ops_lib.media.render import Rendering, render
+from dj_ops_lib.media.render import render
 from dj_ops_lib.needs import Every, Frames, Observer
+from dj_ops_lib.rendering import Rendering
 
 MOSAIC = "video_mosaic_mapper"
 WATERMARK = "video_remove_watermark_mapper"

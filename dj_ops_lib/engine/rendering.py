@@ -1,0 +1,227 @@
+"""The `rendered` stage: the kept clips of a recipe's last stage, each as a file of its own.
+
+A file is named by what is in it, so the folder is the memory of what is done:
+a clip whose file is there costs a look at the folder, and a killed run goes on
+with the clips whose files are missing. Not here: how one file is made
+(`media/render.py`).
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+
+from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest
+from dj_ops_lib.engine import summary
+from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
+from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, Memo, entries_of, entries_to_lists
+from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.engine.spool import Spool, spool_folder
+from dj_ops_lib.engine.tables import read_frame, to_batches
+from dj_ops_lib.operator import Annotator, Column
+from dj_ops_lib.recipe import Recipe
+from dj_ops_lib.rendering import RENDERED, RENDERED_COLUMNS, Rendering
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+
+if TYPE_CHECKING:
+    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.media.render import Rendered
+
+GRACE_S = 60.0
+"""What a worker gets beyond the time of its ffmpeg, so that it stops ffmpeg and not the pool it."""
+
+
+class Render(Annotator):
+    """The rendered stage as an operator, so that failed attempts are counted like any other's."""
+
+    name: ClassVar[str] = RENDERED
+    columns: ClassVar[tuple[Column, ...]] = RENDERED_COLUMNS
+    folder: str
+    rendering: Rendering
+
+    def measuring_parameters(self) -> dict[str, Any]:
+        """What shows in a file; where it lies does not."""
+        return self.rendering.changed()
+
+
+def render_clip(clip: Clip, folder: str, access: Access, rendering: Rendering) -> Rendered:
+    """Make one clip's file, unless it is there; runs in a worker process."""
+    from dj_ops_lib.media.render import render
+
+    return render(clip, Path(folder), access, rendering)
+
+
+def render_task(task: Task, access: Access) -> Outcome:
+    """Make one clip's file; runs in a worker process. `result` says how it was made."""
+    ((_, operator),) = task.operators
+    assert isinstance(operator, Render)
+    started = time.process_time()
+    try:
+        made = render_clip(task.clip, operator.folder, access, operator.rendering)
+        columns = {"rendered_uri": str(made.path), "rendered_bytes": made.path.stat().st_size}
+        outcome = Outcome({RENDERED: Measurement(columns, made.how)})
+    except NOT_THE_CLIPS_FAULT:
+        raise
+    except Exception as error:  # a stranger's file may raise anything; it costs this clip only
+        outcome = Outcome.failed(task, failure_of(error, "decode_error"))
+    return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
+
+
+def render_shard(
+    warehouse: Warehouse,
+    recipe: Recipe,
+    *,
+    source: str,
+    shard: str,
+    options: EngineOptions,
+    folder: Path,
+    rendering: Rendering,
+    run_id: str = "",
+    code_version: str = "",
+) -> StageReport:
+    """Render the kept clips of a recipe's last stage and write `<source>/<recipe>/rendered`.
+
+    Args:
+        warehouse: Where the tables are.
+        recipe: The recipe.
+        source: Name of the source.
+        shard: Name of the shard.
+        options: Settings of the run; a clip's deadline is that of `rendering` instead.
+        folder: Where the files go; made if missing.
+        rendering: How to cut and encode.
+        run_id: For the commit's provenance.
+        code_version: For the commit's provenance.
+
+    Raises:
+        WarehouseError: The input table is not there, or the output could not be written.
+        DjError: There is no ffmpeg program.
+    """
+    started, cpu_started = time.monotonic(), time.process_time()
+    input_table = f"{source}/{recipe.name}/{recipe.stages[-1].name}"
+    table = f"{source}/{recipe.name}/{RENDERED}"
+    input_version = warehouse.version(input_table)
+    rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
+    operator = Render(folder=str(folder.absolute()), rendering=rendering)
+    memo = Memo()
+    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
+    spool.load(memo, (operator,))
+    if warehouse.exists(table):
+        columns = ["measured", "error", *(c.name for c in RENDERED_COLUMNS)]
+        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
+    options = dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S)
+    passes = Passes(options, spool, table, shard, function=render_task)
+    files = _render(rows, operator, options, memo, passes)
+    frame = _with_files(rows, operator, files)
+    schema = recipe.rendered_schema
+    provenance = Provenance(
+        run_id=run_id,
+        source=source,
+        stage=RENDERED,
+        shard=shard,
+        recipe=recipe.name,
+        recipe_hash=digest("recipe", operator.fingerprint()),
+        measuring_fingerprint=operator.fingerprint(),
+        input_table=input_table,
+        input_version=input_version,
+        code_version=code_version,
+        rows_in=len(rows),
+        operators=(OperatorUse(RENDERED, rendering.model_dump(mode="json"), operator.version),),
+    )
+    version = warehouse.replace_shard(
+        table, shard, to_batches(frame, schema), schema=schema, provenance=provenance
+    )
+    spool.remove()
+    kept = frame.filter("keep")
+    touched = sum(files[s].tried for s in rows["signature"])
+    return StageReport(
+        table=table,
+        shard=shard,
+        version=version,
+        rows_in=len(rows),
+        rows_out=len(frame),
+        kept=len(kept),
+        errors=summary.error_counts(frame),
+        video_seconds=float(kept["duration_s"].sum()),
+        wall_seconds=time.monotonic() - started,
+        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
+        measured=touched,
+        reused=len(rows) - touched,
+        files=collections.Counter(f.how for f in files.values() if f.how),
+        funnel=summary.funnel([Tally(RENDERED, len(rows), 0, len(rows) - len(kept), len(kept))]),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _File:
+    """One clip's file or error; `how` is None for an error, `tried` tells of this run."""
+
+    columns: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    how: str | None = None
+    error: dict[str, Any] | None = None
+    tried: bool = False
+
+
+def _render(
+    rows: pl.DataFrame, operator: Render, options: EngineOptions, memo: Memo, passes: Passes
+) -> dict[str, _File]:
+    """The files of the clips, by signature; clips of equal content share one."""
+    distinct = rows.unique("signature", keep="first", maintain_order=True)
+    prints = [operator.fingerprint(s) for s in distinct["signature"]]
+    failures = memo.failures(pl.Series(prints, dtype=pl.String))
+    files: dict[str, _File] = {}
+    tasks: list[Task] = []
+    for place, row in enumerate(distinct.select(CLIP_SCHEMA.names).iter_rows(named=True)):
+        path = Path(operator.folder, operator.rendering.name(row["signature"]))
+        failure = failures.get(place)
+        if path.exists():
+            columns = {"rendered_uri": str(path), "rendered_bytes": path.stat().st_size}
+            files[row["signature"]] = _File(columns, "found")
+        elif failure is not None and (
+            failure.of_this_run
+            or not options.may_try(failure.error["class"], failure.error["attempts"])
+        ):
+            files[row["signature"]] = _File(error=failure.error)
+        else:
+            tried = failure.error["attempts"] if failure is not None else 0
+            named = ((RENDERED, operator),)
+            tasks.append(Task(Clip.from_row(row), named, (prints[place],), tried))
+    for position, outcome in passes(tasks):
+        task, found = tasks[position], outcome.measurements[RENDERED]
+        error: dict[str, Any] | None = None
+        if found.failure is not None:
+            error = {"operator": RENDERED, "class": found.failure.error_class}
+            error |= {"message": found.failure.message, "attempts": task.attempts + 1}
+        files[task.clip.signature or ""] = _File(found.columns, found.result, error, tried=True)
+    return files
+
+
+def _with_files(rows: pl.DataFrame, operator: Render, files: Mapping[str, _File]) -> pl.DataFrame:
+    """The rows of the rendered table. Nothing in them tells which run made a file."""
+    of_row = [files[s] for s in rows["signature"]]
+    entries = pl.DataFrame(
+        {
+            "_row": pl.int_range(len(rows), dtype=pl.UInt32, eager=True),
+            "operator": pl.repeat(RENDERED, len(rows), dtype=pl.String, eager=True),
+            "fingerprint": pl.Series(
+                [operator.fingerprint(s) for s in rows["signature"]], dtype=pl.String
+            ),
+            "result": pl.Series([FAILED if f.error else None for f in of_row], dtype=pl.String),
+        }
+    )
+    measured = pl.concat([entries_of(rows), entries])
+    return rows.with_columns(
+        pl.Series("keep", [f.error is None for f in of_row], dtype=pl.Boolean),
+        pl.Series("error", [f.error for f in of_row], dtype=ERROR_TYPE),
+        entries_to_lists(measured, len(rows)),
+        pl.Series("rendered_uri", [f.columns.get("rendered_uri") for f in of_row], pl.String),
+        pl.Series("rendered_bytes", [f.columns.get("rendered_bytes") for f in of_row], pl.Int64),
+    )
