@@ -5,11 +5,17 @@ It is called with a list of arguments, never through a shell.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import shutil
+import signal
 import subprocess
+import sys
 
 from dj_ops_lib.errors import DjError
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @functools.cache
@@ -28,6 +34,16 @@ def find_ffmpeg() -> str:
     except (ImportError, RuntimeError):
         message = "no ffmpeg program: install ffmpeg, or `pip install imageio-ffmpeg`"
         raise DjError(message) from None
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies; for `preexec_fn`, Linux only.
+
+    A worker that is killed takes nothing along by itself: its ffmpeg would encode on, and nobody
+    would hold it to its deadline.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_ffmpeg(*arguments: str) -> str:

@@ -23,7 +23,7 @@ from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import PROTOCOLS, Access
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.cutting import Place, copy, place
-from dj_ops_lib.media.ffmpeg import find_ffmpeg
+from dj_ops_lib.media.ffmpeg import die_with_parent, find_ffmpeg
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
 from dj_ops_lib.rendering import Rendering
@@ -106,6 +106,7 @@ def _encode(
             capture_output=True,
             timeout=options.deadline_s,
             check=False,
+            preexec_fn=die_with_parent,
         )
     except subprocess.TimeoutExpired:
         message = f"{uri}: encoding took more than {options.deadline_s} s"

@@ -17,8 +17,8 @@ import pebble
 import psutil
 import pyarrow as pa
 import pytest
-from conftest import Workshop
 from engine_operators import BrightnessFilter, TroubleFilter, loaded_packages, noted
+from engine_workshop import Workshop
 
 from dj_ops_lib.engine.measuring import Failure
 from dj_ops_lib.engine.options import Progress
@@ -177,7 +177,7 @@ PROGRAM = """
     import sys
     sys.path.insert(0, {tests!r})
     from pathlib import Path
-    from conftest import Workshop
+    from engine_workshop import Workshop
     from dj_ops_lib.engine.options import EngineOptions
     from dj_ops_lib.media.access import Access
     from dj_ops_lib.warehouse import Warehouse

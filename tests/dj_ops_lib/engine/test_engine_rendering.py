@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import av
+import psutil
 import pytest
-from conftest import Workshop
 from engine_operators import LengthFilter, ShrinkEditor
+from engine_workshop import Workshop
 
 from dj_ops_lib.engine.files import run_recipe_on_files
 from dj_ops_lib.engine.rendering import render_shard
@@ -187,6 +188,27 @@ def test_what_is_killed_half_way_leaves_whole_files_only_and_goes_on(workshop: W
     assert report.files["found"] >= 1
     assert report.kept == len(spans) == len(list(files.glob("*.mp4")))
     assert all(p.stat().st_mtime_ns == when for p, when in made.items())
+
+
+def test_no_encoder_outlives_a_killed_program(workshop: Workshop) -> None:
+    write_pattern(workshop.videos / "long.mp4", 60)
+    workshop.raw("0", [{"source_id": "long", "start_s": 0.1, "end_s": 59.0}])
+    workshop.probe()
+    workshop.run(LengthFilter())
+    program = [sys.executable, "-c", textwrap.dedent(KILLED), str(workshop.root)]
+    process = subprocess.Popen(program, cwd=Path(__file__).parent)
+    encoders: list[psutil.Process] = []
+    try:
+        while not encoders:
+            assert process.poll() is None
+            below = psutil.Process(process.pid).children(recursive=True)
+            encoders = [p for p in below if "ffmpeg" in p.name()]
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(encoders, timeout=10)
+    assert alive == []
 
 
 def test_a_recipe_over_files_renders_where_it_says_so(

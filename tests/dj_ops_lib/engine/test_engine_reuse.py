@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Workshop, write_video
 from engine_operators import (
     BrightnessFilter,
     HalvesSplitter,
@@ -18,6 +17,7 @@ from engine_operators import (
     WordsAnnotator,
     noted,
 )
+from engine_workshop import Workshop, write_video
 
 from dj_ops_lib.engine.shard import process_shard
 from dj_ops_lib.recipe import Recipe, Stage

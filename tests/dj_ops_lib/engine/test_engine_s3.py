@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Workshop, write_video
 from engine_operators import BrightnessFilter
+from engine_workshop import Workshop, write_video
 
 from dj_ops_lib.engine.pool import stop_workers
 from dj_ops_lib.engine.shard import probe_shard

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import Workshop, write_video
 from engine_operators import (
     BrightnessFilter,
     HalvesSplitter,
@@ -17,6 +16,7 @@ from engine_operators import (
     ShrinkEditor,
     WordsAnnotator,
 )
+from engine_workshop import Workshop, write_video
 
 from dj_ops_lib.clip import Edit, Span, child_id, signature
 from dj_ops_lib.errors import RecipeError, WarehouseError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import Workshop, write_video
+from engine_workshop import Workshop, write_video
 from typer.testing import CliRunner
 
 from dj_ops_lib.cli.plan import plan
