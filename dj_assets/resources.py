@@ -3,7 +3,7 @@
 Both are typed configuration that returns the library's own objects. Asset code
 calls `compute.probe`, `compute.process` and `compute.render` and never learns where the work is
 done. Defaults come from the environment: `DJ_WAREHOUSE`, `DJ_WORKERS`,
-`DJ_WORKER_MEMORY_MB`.
+`DJ_WORKER_MEMORY_MB`, `DJ_RETRY_ERRORS`, `DJ_MEASURE_ALL`.
 """
 
 from __future__ import annotations
@@ -66,6 +66,15 @@ class Compute(dg.ConfigurableResource):
         default_factory=lambda: _from_environment("DJ_WORKER_MEMORY_MB", 4096),
         description="Memory that a worker may allocate, in MiB; DJ_WORKER_MEMORY_MB, else 4096.",
     )
+    retry_errors: list[str] = Field(
+        default_factory=lambda: os.environ.get("DJ_RETRY_ERRORS", "").split(),
+        description="Error classes to try again although the attempts are used up, or `all`; "
+        "DJ_RETRY_ERRORS, words between spaces, else none.",
+    )
+    measure_all: bool = Field(
+        default_factory=lambda: os.environ.get("DJ_MEASURE_ALL", "") not in {"", "0"},
+        description="Measure rejected clips further, for analysis; DJ_MEASURE_ALL=1, else no.",
+    )
 
     def options(self, config: SourceConfig, log: Callable[[str], None]) -> EngineOptions:
         """How this source's files are processed; `log` is told how far a stage is."""
@@ -73,6 +82,8 @@ class Compute(dg.ConfigurableResource):
             access=config.access(),
             workers=self.workers,
             memory_mb=self.memory_mb,
+            retry_errors=tuple(self.retry_errors),
+            measure_all=self.measure_all,
             progress=_ProgressLog(log),
         )
 
