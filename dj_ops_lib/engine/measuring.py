@@ -41,6 +41,15 @@ class Failure:
     error_class: str
     message: str
 
+    def as_error(self, operator: str, attempts: int) -> dict[str, Any]:
+        """This failure as a row's `error`, after `attempts` attempts."""
+        return {
+            "operator": operator,
+            "class": self.error_class,
+            "message": self.message,
+            "attempts": attempts,
+        }
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measurement:

@@ -22,7 +22,14 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.barriers import frames_in
 from dj_ops_lib.engine.decisions import Tally
-from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
+from dj_ops_lib.engine.measuring import (
+    NOT_THE_CLIPS_FAULT,
+    Failure,
+    Measurement,
+    Outcome,
+    Task,
+    failure_of,
+)
 from dj_ops_lib.engine.memo import FAILED, RESULT, Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
@@ -206,7 +213,7 @@ class _Files:
                 raise MediaError(f"no file for '{source_id}' under the media root", "missing")
             file.fingerprint = self._operator.fingerprint(_state(uri, self._options.access))
         except MediaError as error:
-            file.error = _error(error.error_class, str(error), 1)
+            file.error = Failure(error.error_class, str(error)).as_error(MEDIA, 1)
 
     def probe(self, passes: Passes) -> set[str | None]:
         """Probe what is not known yet.
@@ -243,7 +250,7 @@ class _Files:
             else:
                 found = measurement.failure
                 attempts = tasks[position].attempts + 1
-                file.error = _error(found.error_class, found.message, attempts)
+                file.error = found.as_error(MEDIA, attempts)
         return set(ids)
 
 
@@ -256,10 +263,6 @@ def _state(uri: str, access: Access) -> str:
         return digest(path, identify(path, dataclasses.replace(access, identity="etag")))
     status = Path(path).stat()
     return digest(path, status.st_size, status.st_mtime_ns)
-
-
-def _error(error_class: str, message: str, attempts: int) -> dict[str, Any]:
-    return {"operator": MEDIA, "class": error_class, "message": message, "attempts": attempts}
 
 
 def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
@@ -285,7 +288,8 @@ def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
                 f"{file.uri}: the clip's {row['start_s']} s to {row['end_s']} s hold nothing of "
                 f"the file's 0 s to {duration:g} s"
             )
-            return row | {"keep": False, "error": _error("span_out_of_range", message, 1)}
+            error = Failure("span_out_of_range", message).as_error(MEDIA, 1)
+            return row | {"keep": False, "error": error}
         row["start_s"] = None if row["start_s"] is None else start
         row["end_s"] = None if row["end_s"] is None else end
         row |= {"duration_s": end - start, "num_frames": frames_in(end - start, row["fps"])}

@@ -196,10 +196,8 @@ def _render(
             tasks.append(Task(Clip.from_row(row), named, (prints[place],), tried))
     for position, outcome in passes(tasks):
         task, found = tasks[position], outcome.measurements[RENDERED]
-        error: dict[str, Any] | None = None
-        if found.failure is not None:
-            error = {"operator": RENDERED, "class": found.failure.error_class}
-            error |= {"message": found.failure.message, "attempts": task.attempts + 1}
+        failed = found.failure
+        error = failed.as_error(RENDERED, task.attempts + 1) if failed is not None else None
         files[task.clip.signature or ""] = _File(found.columns, found.result, error, tried=True)
     return files
 

@@ -131,9 +131,4 @@ def _error(operator: Operator, result: _Result) -> dict[str, object] | None:
     failure = result.measurement.failure
     if failure is None:
         return None
-    return {
-        "operator": operator.name,
-        "class": failure.error_class,
-        "message": failure.message,
-        "attempts": result.attempts,
-    }
+    return failure.as_error(operator.name, result.attempts)

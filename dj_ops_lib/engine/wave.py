@@ -95,12 +95,8 @@ def _measure(
             for row in members:
                 measured[name][row] = measurement
                 if measurement.failure is not None:
-                    decisions.failures[name][row] = {
-                        "operator": name,
-                        "class": measurement.failure.error_class,
-                        "message": measurement.failure.message,
-                        "attempts": attempts.get(row, 0) + 1,
-                    }
+                    tried = attempts.get(row, 0) + 1
+                    decisions.failures[name][row] = measurement.failure.as_error(name, tried)
     for operator in wave.operators:
         state.store(operator, measured[operator.name])
     return {row for rows in measured.values() for row in rows}
