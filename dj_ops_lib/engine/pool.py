@@ -72,8 +72,8 @@ class _Pool:
         """End all workers without waiting for what they do."""
         self.processes.stop()  # type: ignore[no-untyped-call]  # pebble's
         self._kill_started()
-        # A worker that is killed while it holds the lock of pebble's channel leaves pebble's own
-        # threads waiting for ever (seen once, on a busy machine, 2026-11-22).
+        # pebble waits up to a minute (`channel_lock_timeout`) for the lock of its channel, and a
+        # worker that is killed may hold it; an interrupt has five seconds.
         joining = threading.Thread(target=self._join, daemon=True)
         joining.start()
         joining.join(JOIN_SECONDS)

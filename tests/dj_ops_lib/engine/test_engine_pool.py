@@ -174,7 +174,9 @@ def test_an_interrupt_ends_all_workers_at_once(shelf: Workshop) -> None:
 
 
 PROGRAM = """
-    import sys
+    import signal, sys
+    # What was started in the background ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {tests!r})
     from pathlib import Path
     from engine_workshop import Workshop
