@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pydantic
+from typing import ClassVar
 
 from dj_ops_lib.clip import Clip, Edit
-from dj_ops_lib.operator import Editor, EditResult, parameter
-from dj_ops_lib.operators.editors.video_ffmpeg_wrapped_mapper import check_edit, options
+from dj_ops_lib.operator import EditResult
+from dj_ops_lib.operators.editors.video_ffmpeg_wrapped_mapper import _FfmpegWrappedMapper, options
 
 
-class AudioFfmpegWrappedMapper(Editor):
+class AudioFfmpegWrappedMapper(_FfmpegWrappedMapper):
     """Applies one FFmpeg filter to the sound of a clip; a clip without sound stays as it is.
 
     The filters of `media/filter_rules.py` are allowed: from sound to sound of the same length,
@@ -21,25 +19,7 @@ class AudioFfmpegWrappedMapper(Editor):
     Source: Data-Juicer's operator of the same name.
     """
 
-    filter_name: str | None = parameter(None, "FFmpeg's name of the filter; none does nothing")
-    filter_kwargs: dict[str, str | int | float | bool] | None = parameter(
-        None, "options of the filter by name"
-    )
-    global_args: tuple[()] | None = parameter(None, "of Data-Juicer; must be empty")
-    capture_stderr: bool = parameter(True, "of Data-Juicer; no effect", decides=True)
-    overwrite_output: bool = parameter(True, "of Data-Juicer; no effect", decides=True)
-
-    @pydantic.field_validator("global_args", mode="before")
-    @classmethod
-    def _no_arguments(cls, value: Any) -> Any:
-        if value not in (None, [], ()):
-            raise ValueError("must be empty: nothing is encoded here; set encoders at export")
-        return None
-
-    @pydantic.model_validator(mode="after")
-    def _filter_is_allowed(self) -> AudioFfmpegWrappedMapper:
-        check_edit("audio", self.filter_name, self.filter_kwargs)
-        return self
+    stream: ClassVar[str] = "audio"
 
     def measure(self, clip: Clip) -> EditResult:
         """The edit; the picture's size is the row's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pydantic
 
@@ -10,15 +10,10 @@ from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.operator import Editor, EditResult, parameter
 
 
-class VideoFfmpegWrappedMapper(Editor):
-    """Applies one FFmpeg filter to the picture.
+class _FfmpegWrappedMapper(Editor):
+    """What the editors of both streams share: one filter, its options, and their check."""
 
-    The filters of `media/filter_rules.py` are allowed: from one picture to one picture, without
-    files. Options are FFmpeg's, by name. Sound and all else stays, where Data-Juicer keeps the
-    filtered stream alone. `global_args` must be empty: the clip is encoded once, at export.
-
-    Source: Data-Juicer's operator of the same name.
-    """
+    stream: ClassVar[str]
 
     filter_name: str | None = parameter(None, "FFmpeg's name of the filter; none does nothing")
     filter_kwargs: dict[str, str | int | float | bool] | None = parameter(
@@ -36,9 +31,22 @@ class VideoFfmpegWrappedMapper(Editor):
         return None
 
     @pydantic.model_validator(mode="after")
-    def _filter_is_allowed(self) -> VideoFfmpegWrappedMapper:
-        check_edit("video", self.filter_name, self.filter_kwargs)
+    def _filter_is_allowed(self) -> Self:
+        check_edit(self.stream, self.filter_name, self.filter_kwargs)
         return self
+
+
+class VideoFfmpegWrappedMapper(_FfmpegWrappedMapper):
+    """Applies one FFmpeg filter to the picture.
+
+    The filters of `media/filter_rules.py` are allowed: from one picture to one picture, without
+    files. Options are FFmpeg's, by name. Sound and all else stays, where Data-Juicer keeps the
+    filtered stream alone. `global_args` must be empty: the clip is encoded once, at export.
+
+    Source: Data-Juicer's operator of the same name.
+    """
+
+    stream: ClassVar[str] = "video"
 
     def measure(self, clip: Clip) -> EditResult:
         """The edit, and the size that a picture of the row's size gets."""
