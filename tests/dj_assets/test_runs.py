@@ -30,10 +30,17 @@ WAITING = """
 
 @pytest.fixture
 def home(tmp_path):
-    """An instance on disk, as other processes open it too."""
+    """An instance on disk, as other processes open it too.
+
+    Its databases are made here: Dagster's SQLite storage does not bear being made by two
+    processes at once ("Version table 'alembic_version' has more than one head").
+    """
     folder = tmp_path / "home"
     folder.mkdir()
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        assert instance.get_runs_count() == 0
+        assert not instance.event_log_storage.get_logs_for_run("none")
     return folder
 
 
