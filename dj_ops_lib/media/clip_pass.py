@@ -20,11 +20,13 @@ from dj_ops_lib.media.container import MICROSECONDS, Clock, check_dimensions, ma
 from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
 from dj_ops_lib.media.orientation import declared_rotation, display_size
-from dj_ops_lib.media.plans import Length, Pass, merged
+from dj_ops_lib.media.plans import Length
+from dj_ops_lib.media.position import NEVER, Position
 from dj_ops_lib.media.probe import declared_duration, frame_rate
+from dj_ops_lib.media.sparse import SparseReader
 from dj_ops_lib.media.vectors import Vectors
 from dj_ops_lib.media.video import VideoReader
-from dj_ops_lib.needs import At, Audio, Every, Frames, MotionVectors, Need, Observer, Packets
+from dj_ops_lib.needs import Audio, Frames, MotionVectors, Need, Observer, Packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,10 +100,10 @@ class ClipPass:
             uri,
         )
         self._through: PictureEdits | None = None
-        self._deliveries = self._pictures(clip, wanted)
-        self._listening = self._hearing  # None again where a second pass goes over the clip
-        self._packets = self._decoded = self._seeks = 0
-        self._video_to_us = self._any_to_us = -(1 << 62)
+        self._delivery = self._pictures(clip, wanted)
+        self._reader = self._video_reader()
+        self._packets = 0
+        self._video_to_us = self._any_to_us = -NEVER
 
     def _length(self, clip: Clip) -> Length:
         end = self._end_us if self._end_us is not None else self._declared_us
@@ -111,9 +113,11 @@ class ClipPass:
         fps = clip.fps or float(frame_rate(self._video))
         return Length(duration, fps, max(1, clip.num_frames or round(duration * fps / 1e6)))
 
-    def _pictures(
-        self, clip: Clip, wanted: Sequence[tuple[Need, Observer]]
-    ) -> dict[Pass, Delivery]:
+    def _pictures(self, clip: Clip, wanted: Sequence[tuple[Need, Observer]]) -> Delivery | None:
+        """Who gets which pictures; None where nobody wants any."""
+        plans = [(need, o) for need, o in wanted if isinstance(need, Frames)]
+        if not plans and not self._vectors:
+            return None
         video = self._video
         swaps = declared_rotation(self._container, video) in {90, 270}
         sar = video.sample_aspect_ratio
@@ -125,17 +129,36 @@ class ClipPass:
             if needs_every_frame(clip.edits):
                 self._through, edits = edits, None
         edited = self._through is not None
-        plans = [(need, o) for need, o in wanted if isinstance(need, Frames)]
-        length = self._length(clip)
-        asked: list[At] = [need.at for need, _ in plans]
-        if self._vectors:
-            asked.append(Every())
-        return {
-            how: Delivery(
-                how, [p for p in plans if p[0].at in some], length, size, edits=edits, edited=edited
+        return Delivery(
+            plans,
+            self._length(clip),
+            size,
+            edits=edits,
+            edited=edited,
+            every_frame=edited or bool(self._vectors),
+        )
+
+    def _video_reader(self) -> Position:
+        """What goes through the video: decoding all of it, some of it, or nothing."""
+        container, video, zero_us, uri = self._container, self._video, self._zero_us, self._uri
+        start_us, end_us, delivery = self._start_us, self._end_us, self._delivery
+        if delivery is None:
+            return Position(container, video, zero_us=zero_us, uri=uri)
+        if delivery.every_frame:
+            return VideoReader(
+                container, video, zero_us=zero_us, uri=uri, start_us=start_us, end_us=end_us
             )
-            for how, some in merged(asked, every_frame=edited).items()
-        }
+        return SparseReader(
+            container,
+            video,
+            zero_us=zero_us,
+            uri=uri,
+            start_us=start_us,
+            end_us=end_us,
+            keys=delivery.wants_keys,
+            targets=[start_us + target for target in delivery.targets],
+            may_jump=not self._raw and self._hearing is None,
+        )
 
     # --- the pass -------------------------------------------------------------------------
 
@@ -147,60 +170,42 @@ class ClipPass:
         """
         if self._declared_us is not None and self._start_us >= self._declared_us:
             raise self._nothing_there()
-        straight = self._deliveries.get(Pass.FULL) or self._deliveries.get(Pass.KEYS)
-        targets = self._deliveries.get(Pass.TARGETS)
-        if straight or self._raw or self._hearing:
-            # Sound may lie before the key frame that it is heard with.
-            early_us = MICROSECONDS // 2 if self._hearing else 0
+        if self._delivery or self._raw or self._hearing:
             with self._vectors.collecting():
-                self._read(straight, self._start_us - early_us)
-        if straight and straight.lacks_first:
-            self._find_first(straight)
-        if targets:
-            self._raw, self._listening = [], None
-            self._read(targets, self._start_us)
-        for delivery in self._deliveries.values():
-            if not delivery.has_frames:
+                self._read()
+        if self._delivery:
+            self._offer(None, 0, key_frame=False)
+            if not self._delivery.has_frames:
                 raise self._nothing_there()
-            delivery.finish()
+            self._delivery.finish()
         if self._hearing:
             self._hearing.finish()
+        reader, delivery = self._reader, self._delivery
         return DecodeReport(
             packets=self._packets,
-            frames_decoded=self._decoded,
-            frames_delivered=sum(d.delivered for d in self._deliveries.values()),
-            conversions=sum(d.conversions for d in self._deliveries.values()),
-            seeks=self._seeks,
+            frames_decoded=reader.frames_decoded if isinstance(reader, VideoReader) else 0,
+            frames_delivered=delivery.delivered if delivery else 0,
+            conversions=delivery.conversions if delivery else 0,
+            seeks=reader.seeks,
             audio_samples=self._hearing.given if self._hearing else 0,
         )
 
-    def _reader(self, how: Pass | None) -> VideoReader:
-        return VideoReader(
-            self._container,
-            self._video,
-            zero_us=self._zero_us,
-            start_us=self._start_us,
-            end_us=self._end_us,
-            how=how,
-            uri=self._uri,
-        )
-
-    def _read(self, delivery: Delivery | None, begin_us: int) -> None:
-        """One pass over the clip: to a delivery, and to those who want packets or sound."""
-        reader = self._reader(delivery.how if delivery else None)
-        self._aim(reader, delivery)
-        if self._start_us > 0 or self._packets:
+    def _read(self) -> None:
+        reader = self._reader
+        # Sound may lie before the key frame that it is heard with.
+        begin_us = self._start_us - (MICROSECONDS // 2 if self._hearing else 0)
+        if begin_us > 0:
             reader.seek(begin_us)
         held: list[Packet[Any]] = []  # other streams, while a seek may still have to be repeated
         seeks = reader.seeks
         try:
-            for packet in self._container.demux(*self._streams()):
+            for packet in reader.demux(*self._streams()):
                 if seeks != reader.seeks:
                     seeks = reader.seeks
                     held.clear()
                 self._packets += packet.size > 0
                 if packet.stream is self._video:
-                    self._show(reader, packet, delivery)
+                    self._show(packet)
                 elif not reader.landed:
                     held.append(packet)
                     continue
@@ -209,45 +214,37 @@ class ClipPass:
                         self._take(earlier)
                     held.clear()
                     self._take(packet)
-                if self._is_done(reader, packet):
+                if self._is_done(packet):
                     break
             else:
                 self._check_end()
         except av.error.FFmpegError as error:
             message = f"{self._uri}: reading fails: {error.strerror}"
             raise MediaError(message, "decode_error") from error
-        self._decoded += reader.frames_decoded
-        self._seeks += reader.seeks
 
-    def _aim(self, reader: VideoReader, delivery: Delivery | None) -> None:
-        target = delivery.next_target_us if delivery else None
-        reader.target_us = None if target is None else target + self._start_us
-
-    def _show(self, reader: VideoReader, packet: Packet[Any], delivery: Delivery | None) -> None:
-        """Decode a packet of the video; a reader without a delivery only learns where it is."""
-        for shown in reader.feed(packet):
+    def _show(self, packet: Packet[Any]) -> None:
+        """Decode a packet of the video; where nobody looks, only learn where it is."""
+        if not isinstance(self._reader, VideoReader):
+            self._reader.follow(packet)
+            return
+        for shown in self._reader.feed(packet):
             self._vectors.give(shown.frame)
-            if delivery:
-                time_us = shown.pts_us - self._start_us
-                self._offer(delivery, shown.frame, time_us, key_frame=shown.key_frame)
-                self._aim(reader, delivery)
-        if packet.size == 0 and self._through and delivery:
-            self._offer(delivery, None, 0, key_frame=False)
+            self._offer(shown.frame, shown.pts_us - self._start_us, key_frame=shown.key_frame)
 
-    def _offer(
-        self, delivery: Delivery, frame: VideoFrame | None, time_us: int, *, key_frame: bool
-    ) -> None:
+    def _offer(self, frame: VideoFrame | None, time_us: int, *, key_frame: bool) -> None:
+        """Hand a frame on, through the edits that need every frame; None is the end of them."""
+        assert self._delivery is not None
         if self._through:
             for edited, at, key in self._through.push(frame, time_us, key_frame=key_frame):
-                delivery.offer(edited, at, at + self._start_us, key_frame=key)
+                self._delivery.offer(edited, at, at + self._start_us, key_frame=key)
         elif frame is not None:
-            delivery.offer(frame, time_us, time_us + self._start_us, key_frame=key_frame)
+            self._delivery.offer(frame, time_us, time_us + self._start_us, key_frame=key_frame)
 
     def _streams(self) -> list[Any]:
         """What is demuxed. Without an end of its own, the video ends where any stream does."""
         audios = list(self._container.streams.audio)
         if self._end_is_videos:
-            audios = audios[:1] if self._listening else []
+            audios = audios[:1] if self._hearing else []
         streams = [*(self._container.streams.video if self._raw else [self._video]), *audios]
         for stream in self._container.streams:
             stream.discard = Discard.default if stream in streams else Discard.all
@@ -266,8 +263,8 @@ class ClipPass:
         if packet.stream.type == "video":
             if self._raw and packet.size > 0 and self._holds(time_us):
                 self._give_raw(packet, time_us)
-        elif self._listening and packet.stream is self._listening.stream:
-            self._listening.feed(packet)
+        elif self._hearing and packet.stream is self._hearing.stream:
+            self._hearing.feed(packet)
 
     def _holds(self, time_us: int | None) -> bool:
         if self._start_us <= 0 and self._end_us is None:
@@ -286,17 +283,20 @@ class ClipPass:
 
     # --- the end --------------------------------------------------------------------------
 
-    def _is_done(self, reader: VideoReader, packet: Packet[Any]) -> bool:
+    def _is_done(self, packet: Packet[Any]) -> bool:
+        reader = self._reader
+        if packet.size == 0 or not reader.landed:
+            return False  # the packets that flush at the end come once for each stream
+        if isinstance(reader, VideoReader) and not reader.finished:
+            return False
         stamp = packet.dts if packet.dts is not None else packet.pts
         past_us = -1
         if self._end_us is not None and stamp is not None:
             past_us = self._clocks[packet.stream.index].time_us(stamp) - self._end_us
-        if packet.size == 0 or not reader.finished or not reader.landed:
-            return False  # the packets that flush at the end come once for each stream
         if past_us >= _PAST_END_US:
             return True
         raw_done = not self._raw or (past_us >= 0 and packet.stream is self._video)
-        return raw_done and (self._listening is None or self._listening.past_end)
+        return raw_done and (self._hearing is None or self._hearing.past_end)
 
     def _check_end(self) -> None:
         """A file that stops before the clip does, and before what it declares, is damaged."""
@@ -314,21 +314,6 @@ class ClipPass:
                 f"{self._declared_us / 1e6:.3f} s; the file is cut off or damaged",
                 "decode_error",
             )
-
-    def _find_first(self, delivery: Delivery) -> None:
-        """The clip's first frame, where no key frame lies in it: a short pass of its own."""
-        reader = self._reader(Pass.TARGETS)
-        reader.target_us = self._start_us
-        reader.seek(self._start_us)
-        for packet in self._container.demux(self._video):
-            for shown in reader.feed(packet):
-                delivery.found_first(shown.frame, shown.pts_us - self._start_us, shown.pts_us)
-                reader.finished = True
-                break
-            if reader.finished:
-                break
-        self._decoded += reader.frames_decoded
-        self._seeks += reader.seeks
 
     def _nothing_there(self) -> MediaError:
         end = "the end" if self._end_us is None else f"{self._end_us / MICROSECONDS:.3f} s"

@@ -17,7 +17,7 @@ import av.error
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.container import MICROSECONDS, Clock, main_video, open_container, time_zero
-from dj_ops_lib.media.video import VideoReader
+from dj_ops_lib.media.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,21 +178,23 @@ def _packets(
     video = main_video(container, uri)
     zero_us = round(time_zero(container, video) * MICROSECONDS)
     clocks = {stream.index: Clock(stream.time_base, zero_us) for stream in streams}
-    reader = VideoReader(
-        container, video, zero_us=zero_us, start_us=start_us, end_us=None, how=None, uri=uri
-    )
+    position = Position(container, video, zero_us=zero_us, uri=uri)
     if start_us > 0:
-        reader.seek(start_us)
+        position.seek(start_us)
     try:
-        for packet in container.demux(*streams):
+        for packet in position.demux(*streams):
             if packet.stream is video:
-                list(reader.feed(packet))
+                position.follow(packet)
             stamps = [s for s in (packet.pts, packet.dts) if s is not None]
-            if packet.size == 0 or not stamps or not reader.landed:
+            if packet.size == 0 or not stamps or not position.landed:
                 continue
             if packet.is_corrupt:
                 raise MediaError(f"{uri}: damaged packet", "decode_error")
-            clock = clocks[packet.stream.index]
-            yield packet, clock.time_us(stamps[0]), clock.time_us(stamps[-1])
+            if packet.stream is video:
+                decoded_us, shown_us = position.times(packet)
+            else:
+                clock = clocks[packet.stream.index]
+                shown_us, decoded_us = clock.time_us(stamps[0]), clock.time_us(stamps[-1])
+            yield packet, shown_us, decoded_us
     except av.error.FFmpegError as error:
         raise MediaError(f"{uri}: reading fails: {error.strerror}", "decode_error") from error

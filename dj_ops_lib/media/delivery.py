@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dj_ops_lib.media.edits import PictureEdits
 from dj_ops_lib.media.pictures import Converter, Format
-from dj_ops_lib.media.plans import Length, Pass, Selection, select
-from dj_ops_lib.needs import At, Frame, Frames, Observer
+from dj_ops_lib.media.plans import Length, Selection, needs_every_frame, select
+from dj_ops_lib.needs import At, Frame, Frames, KeyFrames, Observer
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -42,23 +42,23 @@ class Delivery:
     """Selects, converts once per size and format, and hands out.
 
     Args:
-        how: The pass that frames come from.
-        wanted: The frame plans that it serves, and their observers.
+        wanted: The frame plans, and their observers.
         length: What the plans need to know of the clip.
         display: Display (width, height) of the clip in pixels.
         edits: What is done to a picture before it is shown, if anything.
         edited: Whether frames come edited already, and therefore upright.
+        every_frame: Whether all frames are decoded whatever the plans are.
     """
 
     def __init__(
         self,
-        how: Pass,
         wanted: Sequence[tuple[Frames, Observer]],
         length: Length,
         display: tuple[int, int],
         *,
         edits: PictureEdits | None = None,
         edited: bool = False,
+        every_frame: bool = False,
     ) -> None:
         self._edits = edits
         self._converters: dict[tuple[int, int, Format], Converter] = {}
@@ -72,7 +72,7 @@ class Delivery:
                 )
             show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))
             show.viewers.setdefault(self._converters[key], []).append(observer)
-        self.how = how
+        self.every_frame = every_frame or any(needs_every_frame(at) for at in self._shows)
         self.delivered = 0
         self._index = 0
         self._first: _Seen | None = None
@@ -89,16 +89,14 @@ class Delivery:
         return self._first is not None
 
     @property
-    def next_target_us(self) -> int | None:
-        """The earliest time that a plan waits for, from the clip's start."""
-        targets = (show.selection.next_target_us for show in self._shows.values())
-        return min((t for t in targets if t is not None), default=None)
+    def wants_keys(self) -> bool:
+        """Whether a plan asks for key frames."""
+        return any(isinstance(at, KeyFrames) for at in self._shows)
 
     @property
-    def lacks_first(self) -> bool:
-        """At the end: whether the first frame is wanted, and was not decoded on the way."""
-        wanted = any(show.selection.left_over()[0] for show in self._shows.values())
-        return wanted and (self._first is None or self.how is not Pass.FULL)
+    def targets(self) -> list[int]:
+        """The times that plans wait for, from the clip's start."""
+        return sorted({t for show in self._shows.values() for t in show.selection.targets})
 
     def offer(self, frame: VideoFrame, time_us: int, pts_us: int, *, key_frame: bool) -> None:
         """Show a frame to those who want it.
@@ -109,8 +107,7 @@ class Delivery:
             pts_us: Microseconds from the file's beginning.
             key_frame: Whether it is a key frame.
         """
-        key_frame |= self.how is Pass.KEYS
-        index = self._index if self.how is Pass.FULL else None
+        index = self._index if self.every_frame else None
         seen = self._last = _Seen(frame, time_us, pts_us, index, key_frame)
         if self._first is None:
             self._first = seen
@@ -118,10 +115,6 @@ class Delivery:
             for _ in range(show.selection.wants(time_us, self._index, key_frame=key_frame)):
                 self._show(show, seen)
         self._index += 1
-
-    def found_first(self, frame: VideoFrame, time_us: int, pts_us: int) -> None:
-        """Take the first frame, decoded afterwards because `lacks_first`."""
-        self._first = _Seen(frame, time_us, pts_us, None, bool(frame.key_frame))
 
     def finish(self) -> None:
         """Show the last frame to plans with targets past the end, the first where no key was."""

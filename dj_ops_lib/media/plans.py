@@ -9,19 +9,10 @@ a time that went through a float column still meets its frame.
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 
 from dj_ops_lib.needs import At, Every, Fps, KeyFrames, Uniform
-
-
-class Pass(enum.Enum):
-    """How a clip is gone through."""
-
-    KEYS = "key frames only, one after the other"
-    TARGETS = "from target to target, jumping over what lies between"
-    FULL = "every frame"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,9 +42,9 @@ class Selection:
         return False, 0
 
     @property
-    def next_target_us(self) -> int | None:
-        """The time that is waited for; None where that is no time, or nothing is left."""
-        return None
+    def targets(self) -> Sequence[int]:
+        """The times that are waited for; none where that is no matter of time."""
+        return ()
 
 
 class EverySelection(Selection):
@@ -101,24 +92,24 @@ class UniformSelection(Selection):
         n = max(1, min(plan.n, length.num_frames))
         duration = length.duration_us
         shares = [Fraction(1, 2)] if n == 1 else [Fraction(i, n - 1) for i in range(n)]
-        self.targets = [round(duration * share) for share in shares]
+        self._targets = [round(duration * share) for share in shares]
         self._next = 0
 
     def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
         """Once for every target that it is the first to reach."""
         before = self._next
-        while self._next < len(self.targets) and self.targets[self._next] <= time_us:
+        while self._next < len(self._targets) and self._targets[self._next] <= time_us:
             self._next += 1
         return self._next - before
 
     def left_over(self) -> tuple[bool, int]:
         """The last frame, once for every target past the end."""
-        return False, len(self.targets) - self._next
+        return False, len(self._targets) - self._next
 
     @property
-    def next_target_us(self) -> int | None:
-        """The next target time."""
-        return self.targets[self._next] if self._next < len(self.targets) else None
+    def targets(self) -> Sequence[int]:
+        """The target times."""
+        return self._targets
 
 
 def select(at: At, length: Length) -> Selection:
@@ -134,20 +125,6 @@ def select(at: At, length: Length) -> Selection:
             return EverySelection()
 
 
-def merged(plans: Iterable[At], *, every_frame: bool = False) -> dict[Pass, frozenset[At]]:
-    """The passes that serve all plans, and which plans each of them serves.
-
-    One pass serves everything as soon as a plan, or an edit, needs every frame. Otherwise key
-    frames and targets are found separately: together they cost what they cost alone, where
-    one pass for both would have to guess, from an index of decoding times, in which group of
-    pictures a target lies.
-
-    Args:
-        plans: What is asked for.
-        every_frame: Whether all frames have to be decoded in any case.
-    """
-    plans = frozenset(plans)
-    if plans and (every_frame or any(isinstance(at, (Every, Fps)) for at in plans)):
-        return {Pass.FULL: plans}
-    keys = frozenset(at for at in plans if isinstance(at, KeyFrames))
-    return {how: some for how, some in ((Pass.KEYS, keys), (Pass.TARGETS, plans - keys)) if some}
+def needs_every_frame(at: At) -> bool:
+    """Whether a plan takes all frames to be decoded, rather than a few here and there."""
+    return isinstance(at, Every | Fps)

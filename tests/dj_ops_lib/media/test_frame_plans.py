@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from media_truth import Seen, clip, ffmpeg, shown
+from media_truth import Seen, clip, ffmpeg
+from plan_truth import SMALL, expected, look
 
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.needs import At, Every, Fps, Frames, KeyFrames, Packets, Size, Uniform
+from dj_ops_lib.needs import At, Every, Fps, Frames, KeyFrames, Packets, Uniform
 
 KINDS = ["cfr", "vfr", "open_gop", "edit_list", "late", "rotated", "sar", "fragmented", "long_gop"]
 KINDS += ["one_frame", "slides", "ten_bit", "mkv", "ts", "flv", "webm"]
 SPANS = [(None, None), (1.5, 2.75), (2.1, 2.3)]
-SMALL = Size(short=16)
-
-
-def look(path: Path, access: Access, *plans: At, span: tuple[float | None, float | None]) -> list:
-    header = probe(str(path), access)
-    start, end = span
-    within = clip(path, start, None if end is None else min(end, header.duration_s))
-    seen = [Seen() for _ in plans]
-    decode(within, [(Frames(at, SMALL), s) for at, s in zip(plans, seen, strict=True)], access)
-    return seen
-
-
-def expected(path: Path, access: Access, at: At, span: tuple) -> list[float]:
-    """From ffmpeg's list of frames and the plans' definitions."""
-    everything = shown(path)
-    zero = everything[0][0]
-    header = probe(str(path), access)
-    start = span[0] or 0.0
-    end = header.duration_s if span[1] is None else min(span[1], header.duration_s)
-    last = float("inf") if span[1] is None else end
-
-    def inside(times: list[float]) -> list[float]:
-        return [t for t in times if start - 1e-6 <= t < last - 1e-6]
-
-    times = inside([t - zero for t, _ in everything])
-    if not times:  # shown when the window opens
-        times = [start]
-    match at:
-        case Every():
-            return times
-        case KeyFrames():
-            # Not `-skip_frame nokey`: it loses key frames of open groups of pictures.
-            keys = [t - zero for t, key in everything if key]
-            return inside(keys) or times[:1]
-        case Fps():
-            step = round(header.fps / min(at.rate, header.fps))
-            frames = round((end - start) * header.fps)
-            step = max(1, min(step, frames - 1))
-            return [t for i, t in enumerate(times) if i % step == 0 or (at.with_second and i == 1)]
-        case Uniform():
-            n = min(at.n, round((end - start) * header.fps))
-            shares = [Fraction(i, n - 1) for i in range(n)] if n > 1 else [Fraction(1, 2)]
-            targets = [start + float(s) * (end - start) for s in shares]
-            return [next((t for t in times if t >= x - 1e-6), times[-1]) for x in targets]
 
 
 @pytest.mark.parametrize("span", SPANS)

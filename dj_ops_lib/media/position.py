@@ -1,0 +1,204 @@
+"""Where in a video stream a reader is, and getting elsewhere: seeks, their landing, the index.
+
+Not here: decoding (`video`). Seeks may come out anywhere: containers index times of
+decoding, some index nothing, and some only a few key frames. So each is checked when
+the first key packet arrives, and repeated further back until it lies before its target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import av.error
+
+from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.container import MICROSECONDS, Clock
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+NEVER = 1 << 62
+"""A time after everything, in microseconds; `-NEVER` lies before everything."""
+
+
+class Position:
+    """The place in one video stream. Times are microseconds from the file's beginning.
+
+    Args:
+        container: The open file.
+        video: Its stream.
+        zero_us: Time stamp of the file's beginning in microseconds.
+        uri: Name of the file, for messages.
+    """
+
+    def __init__(
+        self, container: InputContainer, video: VideoStream, *, zero_us: int, uri: str
+    ) -> None:
+        self._container = container
+        self._video = video
+        self._uri = uri
+        self._clock = Clock(video.time_base, zero_us)
+        self.time_us = self._clock.time_us
+        self._await_key = True
+        self._clean_from: int | None = None
+        self._back_off_us: int | None = None
+        self._seek_target_us: int | None = None
+        self._reached_us = -NEVER
+        self._delay_us = self._delay_frames = 0
+        self.seeks = 0
+
+    @property
+    def landed(self) -> bool:
+        """Whether the last seek has come out where it should."""
+        return self._back_off_us is None
+
+    def seek(self, target_us: int) -> None:
+        """Go to the key frame at or before a time; to the beginning where that fails."""
+        self._seek_target_us, self._back_off_us = target_us, 0
+        self._jump()
+
+    def demux(self, *streams: Stream) -> Iterator[Packet[Any]]:
+        """The packets of some streams from here on; the last one of each is empty.
+
+        A seek may come out behind the last key frame (MPEG-TS): the file's end is met without
+        one, and the seek is repeated further back.
+        """
+        while True:
+            for packet in self._container.demux(*streams):
+                if packet.size > 0 or self.landed:
+                    yield packet
+            if self.landed or not self._back_off():
+                return
+
+    def follow(self, packet: Packet[VideoStream]) -> bool:
+        """Take note of the stream's next packet; False if it leads nowhere.
+
+        That is a packet before the key frame that is waited for, or one where a seek came out
+        too late and was repeated.
+        """
+        if packet.is_keyframe and not self._begin_group(packet):
+            return False
+        if not self._await_key:
+            self._reached_us = max(self._reached_us, self.times(packet)[0])
+        return not self._await_key
+
+    def times(self, packet: Packet[VideoStream]) -> tuple[int, int]:
+        """When a packet is decoded and when it is shown.
+
+        Some have one time stamp only. An AVI shows pictures in the order in which it has them
+        decoded; the first ones of a Matroska file are decoded at a time that nobody knows, but
+        not before those that came before them.
+        """
+        reached_us = self._reached_us
+        if packet.dts is not None:
+            decoded_us = self.time_us(packet.dts)
+        elif packet.pts is not None and reached_us == -NEVER:
+            decoded_us = self.time_us(packet.pts)
+        else:
+            decoded_us = reached_us
+        return decoded_us, self.time_us(packet.pts) if packet.pts is not None else decoded_us
+
+    def _begin_group(self, packet: Packet[VideoStream]) -> bool:
+        """A key packet: where decoding can begin; False if it must begin further back."""
+        shown_us = self.times(packet)[1]
+        if not self._has_landed(shown_us):
+            return False
+        if self._await_key:
+            # Frames that are shown before this one lean on pictures that were not decoded.
+            self._clean_from = shown_us
+        self._await_key = False
+        self._note_delay(packet)
+        return True
+
+    def _has_landed(self, time_us: int) -> bool:
+        """Whether a seek came out at or before its target; if not, it is tried further back."""
+        if self._back_off_us is None or self._seek_target_us is None:
+            return True
+        if time_us > self._seek_target_us and self._back_off():
+            return False
+        self._back_off_us = None
+        return True
+
+    def _back_off(self) -> bool:
+        """Repeat the last seek further back; False if it went to the beginning already."""
+        assert self._back_off_us is not None
+        assert self._seek_target_us is not None
+        if self._seek_target_us - self._back_off_us <= -MICROSECONDS:
+            return False
+        self._back_off_us = self._back_off_us * 3 + MICROSECONDS
+        self._jump()
+        return True
+
+    def _jump(self) -> None:
+        assert self._back_off_us is not None
+        assert self._seek_target_us is not None
+        aim = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
+        ticks = self._clock.ticks(aim)
+        try:
+            self._container.seek(ticks, stream=self._video, backward=True)
+        except av.error.FFmpegError:
+            if self.seeks == 0 and self._reached_us == -NEVER:
+                self._back_off_us = None  # nothing was read yet: go on from the beginning
+                return
+            raise MediaError(
+                f"{self._uri}: cannot seek to {aim / 1e6:.3f} s", "decode_error"
+            ) from None
+        self.seeks += 1
+        self._await_key = True
+
+    # --- the index ------------------------------------------------------------------------
+
+    def key_before(self, target_us: int) -> int | None:
+        """When the key frame is decoded that leads to a target, if the index tells.
+
+        A guess: indexes hold times of decoding, or of a few key frames only; landing notices.
+        """
+        index, ticks = self._video.index_entries, self._clock.ticks(target_us)
+        if self._index_is_whole:
+            at = index.search_timestamp(ticks, backward=True, any_frame=True)
+            # What is shown by then was decoded that many frames earlier, at whatever rate.
+            ticks = index[max(0, at - self._delay_frames)].timestamp
+        else:
+            ticks = self._clock.ticks(target_us - self._delay_us)
+            if len(index) < 2 or index[len(index) - 1].timestamp < ticks:
+                return None
+        found = index.search_timestamp(ticks, backward=True, any_frame=False)
+        return self.time_us(index[found].timestamp) if found >= 0 else None
+
+    def key_after(self, packet: Packet[VideoStream]) -> tuple[int, int] | None:
+        """The next key frame: when it is shown, and the bytes between the two.
+
+        None if there is none, or if the index does not hold every frame, as Matroska's.
+        """
+        if packet.dts is None or not self._index_is_whole:
+            return None
+        index = self._video.index_entries
+        here = index.search_timestamp(packet.dts, backward=True, any_frame=True)
+        there = index.search_timestamp(packet.dts + 1, backward=False, any_frame=False)
+        if here < 0 or there < 0:
+            return None
+        shown_us = self.time_us(index[there].timestamp) + self._delay_us
+        if there + self._delay_frames < len(index):
+            shown_us = self.time_us(index[there + self._delay_frames].timestamp)
+        return shown_us, index[there].pos - index[here].pos - index[here].size
+
+    @property
+    def _index_is_whole(self) -> bool:
+        """Whether there is an entry for every frame."""
+        return 0 < self._video.frames <= len(self._video.index_entries)
+
+    def _note_delay(self, packet: Packet[VideoStream]) -> None:
+        """How long after its decoding a key frame is shown, in time and in frames."""
+        decoded_us, shown_us = self.times(packet)
+        self._delay_us = max(self._delay_us, shown_us - decoded_us)
+        if self._index_is_whole and packet.dts is not None and packet.pts is not None:
+            index = self._video.index_entries
+            at, shown = (
+                index.search_timestamp(ticks, backward=True, any_frame=True)
+                for ticks in (packet.dts, packet.pts)
+            )
+            self._delay_frames = max(self._delay_frames, shown - at)
