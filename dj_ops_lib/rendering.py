@@ -1,7 +1,8 @@
-"""How clips become files: what a recipe's `render:` may say, and the columns that it adds.
+"""How clips become files: what a recipe's `render:` may say, the files' names, the columns added.
 
-Here, below recipes and media alike, because recipes check it and media obeys
-it. Not here: rendering (`media/render.py`) and the stage (`engine/rendering.py`).
+Here, below recipes, media and warehouse alike, because recipes check it, media
+obeys it, and the warehouse finds files by name. Not here: rendering
+(`media/render.py`) and the stage (`engine/rendering.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ RENDERED_COLUMNS = (
     Column("rendered_uri", pa.string(), "path of the clip's own file"),
     Column("rendered_bytes", pa.int64(), "size of the clip's own file in bytes"),
 )
+
+SCRATCH = ".rendering"
+"""Folder beside the files for what is being made; folders in it are named by signature, too."""
 
 _Word = Annotated[str, pydantic.Field(min_length=1)]
 
@@ -68,3 +72,8 @@ class Rendering(pydantic.BaseModel):
         """File name of a clip: its signature, and a mark where the defaults were changed."""
         changed = self.changed()
         return f"{signature}.{digest(changed)[:8]}.mp4" if changed else f"{signature}.mp4"
+
+
+def signature_in(name: str) -> str:
+    """The signature that names a rendered file, or the folder in which it is being made."""
+    return name.partition(".")[0]

@@ -2,8 +2,8 @@
 
 `DJ_DATA` (default `./data`) holds `<source>/` with official annotation files
 and `videos/`; `DJ_WAREHOUSE` (default `./warehouse`) holds the Lance tables, a
-path or `s3://`; `DJ_RENDERED` (default `./rendered`) holds the clips as files.
-Credentials of object stores are read by the store's client
+path or `s3://`; `DJ_RENDERED` (default `./rendered`) holds the clips as files, a
+path or `s3://`, too. Credentials of object stores are read by the store's client
 from `AWS_*` variables and never pass through here.
 """
 
@@ -20,15 +20,18 @@ def data_root() -> Path:
 
 def warehouse_uri() -> str:
     """Where the tables are: an absolute path or an `s3://` URI."""
-    uri = os.environ.get("DJ_WAREHOUSE", "warehouse")
-    return uri if "://" in uri else str(Path(uri).resolve())
+    return _place(os.environ.get("DJ_WAREHOUSE", "warehouse"))
 
 
-def rendered_root() -> Path:
-    """Folder of all rendered clips, absolute."""
-    return Path(os.environ.get("DJ_RENDERED", "rendered")).resolve()
+def rendered_root() -> str:
+    """Where all rendered clips are: an absolute path or an `s3://` URI."""
+    return _place(os.environ.get("DJ_RENDERED", "rendered"))
 
 
-def rendered_folder(source: str, recipe: str) -> Path:
-    """Folder of the clips that a recipe renders from a source, absolute."""
-    return rendered_root() / source / recipe
+def rendered_folder(source: str, recipe: str) -> str:
+    """Where the clips are that a recipe renders from a source: likewise."""
+    return f"{rendered_root()}/{source}/{recipe}"
+
+
+def _place(uri: str) -> str:
+    return uri.rstrip("/") if "://" in uri else str(Path(uri).resolve())

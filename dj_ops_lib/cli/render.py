@@ -5,9 +5,9 @@ from __future__ import annotations
 import collections
 import enum
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -29,7 +29,9 @@ class Cut(enum.StrEnum):
 
 def render(
     table: TableArgument,
-    out: Annotated[Path, typer.Option(help="Folder for the files, named by clip signature.")],
+    out: Annotated[
+        str, typer.Option(help="Folder or s3:// for the files, named by clip signature.")
+    ],
     warehouse: WarehouseOption = None,
     where: Annotated[str, typer.Option(help="Which rows, as SQL.")] = "keep = true",
     root: Annotated[
@@ -38,6 +40,14 @@ def render(
             help="Folder or s3:// that videos must lie under; repeatable; default DJ_DATA."
         ),
     ] = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(help="URL of an S3-compatible server for s3://; default: AWS_ENDPOINT_URL."),
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Its region; default: AWS_REGION.")] = None,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Read public buckets without credentials.")
+    ] = False,
     cut: Annotated[
         Cut, typer.Option(help="copy: begin at the key frame before the clip, never encode for it.")
     ] = Cut.EXACT,
@@ -51,21 +61,26 @@ def render(
     from dj_ops_lib.engine.measuring import Failure
     from dj_ops_lib.engine.options import available_cores
     from dj_ops_lib.engine.pool import run_in_workers
-    from dj_ops_lib.engine.rendering import GRACE_S, render_clip
-    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.engine.rendering import GRACE_S
+    from dj_ops_lib.media.access import Access, ObjectStore
+    from dj_ops_lib.media.destination import destination
+    from dj_ops_lib.media.render import render as render_clip
+    from dj_ops_lib.media.scratch import sweep
     from dj_ops_lib.rendering import Rendering
 
     options = Rendering(cut=cut.value, crf=crf, preset=preset)
-    access = Access(tuple(root or [str(settings.data_root())]))
-    clips = [
-        Clip.from_row(row)
-        for batch in open_warehouse(warehouse).scan(table, where=where)
-        for row in batch.to_pylist()
-    ]
+    store = ObjectStore(endpoint_url, region)
+    reading = ObjectStore(endpoint_url, region, unsigned)
+    access = Access(tuple(root or [str(settings.data_root())]), object_store=reading)
+    files = destination(out, store)
+    sweep(files.scratch)
+    tables = open_warehouse(warehouse)
+    rows = pa.Table.from_batches(tables.scan(table, where=where), tables.schema(table))
+    clips = [Clip.from_row(row) for row in rows.to_pylist()]
     console = Console()
     results = run_in_workers(
         render_clip,
-        [(clip, str(out), access, options) for clip in clips],
+        [(clip, files.uri, access, options, store) for clip in clips],
         workers=workers or available_cores(),
         memory_mb=memory_mb,
         deadlines=[options.deadline_s + GRACE_S] * len(clips),
@@ -73,15 +88,19 @@ def render(
     counts: collections.Counter[str] = collections.Counter()
     failures: list[tuple[str, Failure]] = []
     shown: Any = results if as_json else track(results, "rendering", len(clips), console=console)
-    for position, result in shown if clips else ():
-        failed = isinstance(result, Failure)
-        counts["failed" if failed else result.how] += 1
-        if failed:
-            failures.append((clips[position].clip_id, result))
-        if as_json:
-            typer.echo(_line(clips[position], result))
+    try:
+        for position, result in shown if clips else ():
+            failed = isinstance(result, Failure)
+            counts["failed" if failed else result.how] += 1
+            if failed:
+                failures.append((clips[position].clip_id, result))
+            if as_json:
+                typer.echo(_line(clips[position], result))
+    finally:
+        names = {c.signature: options.name(c.signature) for c in clips if c.signature}
+        tables.withdraw_files(rows, {s: f"{files.uri}/{name}" for s, name in names.items()})
     if not as_json:
-        _report(console, counts, failures, out)
+        _report(console, counts, failures, files.uri)
     if failures:
         raise typer.Exit(1)
 
@@ -93,13 +112,13 @@ def _line(clip: Clip, result: Any) -> str:
         error = {"class": result.error_class, "message": result.message}
         record = {"clip_id": clip.clip_id, "path": None, "how": None, "error": error}
     else:
-        record = {"clip_id": clip.clip_id, "path": str(result.path), "how": result.how}
+        record = {"clip_id": clip.clip_id, "path": result.uri, "how": result.how}
         record["error"] = None
     return json.dumps(record, ensure_ascii=False)
 
 
 def _report(
-    console: Console, counts: collections.Counter[str], failures: list[Any], out: Path
+    console: Console, counts: collections.Counter[str], failures: list[Any], out: str
 ) -> None:
     said = ", ".join(f"{number} {how}" for how, number in sorted(counts.items()))
     console.print(f"{said or 'no clip matches'}: {out}", highlight=False, soft_wrap=True)

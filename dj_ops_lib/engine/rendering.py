@@ -2,8 +2,9 @@
 
 A file is named by what is in it, so the folder is the memory of what is done:
 a clip whose file is there costs a look at the folder, and a killed run goes on
-with the clips whose files are missing. Not here: how one file is made
-(`media/render.py`).
+with the clips whose files are missing. A takedown sees the files that have
+their names when it looks; those that get them later are withdrawn here. Not
+here: how one file is made (`media/render.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import collections
 import dataclasses
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -26,6 +26,9 @@ from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.engine.spool import Spool, spool_folder
 from dj_ops_lib.engine.tables import read_frame, to_batches
+from dj_ops_lib.media.access import ObjectStore
+from dj_ops_lib.media.destination import Destination, destination
+from dj_ops_lib.media.scratch import sweep
 from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.recipe import Recipe
 from dj_ops_lib.rendering import RENDERED, RENDERED_COLUMNS, Rendering
@@ -34,7 +37,6 @@ from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
 
 if TYPE_CHECKING:
     from dj_ops_lib.media.access import Access
-    from dj_ops_lib.media.render import Rendered
 
 GRACE_S = 60.0
 """What a worker gets beyond the time of its ffmpeg, so that it stops ffmpeg and not the pool it."""
@@ -53,21 +55,16 @@ class Render(Annotator):
         return self.rendering.changed()
 
 
-def render_clip(clip: Clip, folder: str, access: Access, rendering: Rendering) -> Rendered:
-    """Make one clip's file, unless it is there; runs in a worker process."""
-    from dj_ops_lib.media.render import render
-
-    return render(clip, Path(folder), access, rendering)
-
-
 def render_task(task: Task, access: Access) -> Outcome:
     """Make one clip's file; runs in a worker process. `result` says how it was made."""
     ((_, operator),) = task.operators
     assert isinstance(operator, Render)
+    from dj_ops_lib.media.render import render
+
     started = time.process_time()
     try:
-        made = render_clip(task.clip, operator.folder, access, operator.rendering)
-        columns = {"rendered_uri": str(made.path), "rendered_bytes": made.path.stat().st_size}
+        made = render(task.clip, operator.folder, access, operator.rendering)
+        columns = {"rendered_uri": made.uri, "rendered_bytes": made.size}
         outcome = Outcome({RENDERED: Measurement(columns, made.how)})
     except NOT_THE_CLIPS_FAULT:
         raise
@@ -83,7 +80,7 @@ def render_shard(
     source: str,
     shard: str,
     options: EngineOptions,
-    folder: Path,
+    folder: str,
     rendering: Rendering,
     run_id: str = "",
     code_version: str = "",
@@ -96,7 +93,8 @@ def render_shard(
         source: Name of the source.
         shard: Name of the shard.
         options: Settings of the run; a clip's deadline is that of `rendering` instead.
-        folder: Where the files go; made if missing.
+        folder: Where the files go, a folder or `s3://bucket/prefix`; made if missing. Where `s3://`
+            leads is the environment's to say, as for the tables.
         rendering: How to cut and encode.
         run_id: For the commit's provenance.
         code_version: For the commit's provenance.
@@ -110,7 +108,9 @@ def render_shard(
     table = f"{source}/{recipe.name}/{RENDERED}"
     input_version = warehouse.version(input_table)
     rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
-    operator = Render(folder=str(folder.absolute()), rendering=rendering)
+    place_of_files = destination(folder, ObjectStore())
+    sweep(place_of_files.scratch)
+    operator = Render(folder=place_of_files.uri, rendering=rendering)
     memo = Memo()
     spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
     spool.load(memo, (operator,))
@@ -119,7 +119,11 @@ def render_shard(
         memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
     options = dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S)
     passes = Passes(options, spool, table, shard, function=render_task)
-    files = _render(rows, operator, options, memo, passes)
+    names = {s: f"{place_of_files.uri}/{rendering.name(s)}" for s in rows["signature"]}
+    try:
+        files = _render(rows, operator, place_of_files, options, memo, passes)
+    finally:
+        warehouse.withdraw_files(rows.to_arrow(), names)
     frame = _with_files(rows, operator, files)
     schema = recipe.rendered_schema
     provenance = Provenance(
@@ -171,19 +175,25 @@ class _File:
 
 
 def _render(
-    rows: pl.DataFrame, operator: Render, options: EngineOptions, memo: Memo, passes: Passes
+    rows: pl.DataFrame,
+    operator: Render,
+    place_of_files: Destination,
+    options: EngineOptions,
+    memo: Memo,
+    passes: Passes,
 ) -> dict[str, _File]:
     """The files of the clips, by signature; clips of equal content share one."""
     distinct = rows.unique("signature", keep="first", maintain_order=True)
     prints = [operator.fingerprint(s) for s in distinct["signature"]]
     failures = memo.failures(pl.Series(prints, dtype=pl.String))
+    named = [operator.rendering.name(s) for s in distinct["signature"]]
+    stored = place_of_files.find(named)
     files: dict[str, _File] = {}
     tasks: list[Task] = []
     for place, row in enumerate(distinct.select(CLIP_SCHEMA.names).iter_rows(named=True)):
-        path = Path(operator.folder, operator.rendering.name(row["signature"]))
         failure = failures.get(place)
-        if path.exists():
-            columns = {"rendered_uri": str(path), "rendered_bytes": path.stat().st_size}
+        if there := stored.get(named[place]):
+            columns = {"rendered_uri": there.uri, "rendered_bytes": there.size}
             files[row["signature"]] = _File(columns, "found")
         elif failure is not None and (
             failure.of_this_run
@@ -192,8 +202,8 @@ def _render(
             files[row["signature"]] = _File(error=failure.error)
         else:
             tried = failure.error["attempts"] if failure is not None else 0
-            named = ((RENDERED, operator),)
-            tasks.append(Task(Clip.from_row(row), named, (prints[place],), tried))
+            by_name = ((RENDERED, operator),)
+            tasks.append(Task(Clip.from_row(row), by_name, (prints[place],), tried))
     for position, outcome in passes(tasks):
         task, found = tasks[position], outcome.measurements[RENDERED]
         failed = found.failure

@@ -1,8 +1,9 @@
-"""Objects behind `s3://`, read by range: nothing is fetched that is not looked at.
+"""Objects behind `s3://`: media read by range, rendered files written whole.
 
-boto3 (extra `s3`) talks to the store; credentials are its own affair (`AWS_*`
-variables, profiles, instance roles). A reader keeps a handful of blocks, so that
-a demuxer that goes back and forth between index and samples asks once.
+Nothing is fetched that is not looked at. boto3 (extra `s3`) talks to the store;
+credentials are its own affair (`AWS_*` variables, profiles, instance roles). A
+reader keeps a handful of blocks, so that a demuxer that goes back and forth
+between index and samples asks once.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import collections
 import contextlib
 import functools
 import io
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from dj_ops_lib.errors import MediaError, MissingExtraError
+from dj_ops_lib.errors import DjError, MediaError, MissingExtraError
 from dj_ops_lib.media.access import Access, ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME, check_size
 
@@ -25,6 +28,7 @@ BLOCK_BYTES = 2**20
 """Bytes a request: at 50 ms latency and 50 MB/s, half of the time is spent on data."""
 
 _KEPT_BLOCKS = 16
+_LARGEST_PUT = 5 * 2**30
 
 
 def resolve_object(uri: str, access: Access) -> str:
@@ -65,6 +69,43 @@ def identify_object(uri: str, access: Access) -> tuple[str, int]:
 
     with ObjectReader(uri, size, access) as reader:
         return f"sha256:{hashlib.file_digest(reader, 'sha256').hexdigest()}", size
+
+
+def object_size(uri: str, store: ObjectStore) -> int | None:
+    """Bytes of a rendered object; None if there is none of that name.
+
+    Raises:
+        MediaError: `forbidden`: the store refuses.
+        MissingExtraError: boto3 is not installed.
+    """
+    bucket, key = _split(uri)
+    try:
+        with _errors(uri):
+            return int(_client(store).head_object(Bucket=bucket, Key=key)["ContentLength"])
+    except MediaError as error:
+        if error.error_class == "missing":
+            return None
+        raise
+
+
+def upload(path: Path, uri: str, store: ObjectStore) -> None:
+    """Write a file as an object, which is there as a whole or not at all.
+
+    Raises:
+        DjError: The store does not take it.
+        MissingExtraError: boto3 is not installed.
+    """
+    client = _client(store)
+    from boto3.exceptions import S3UploadFailedError
+    from boto3.s3.transfer import TransferConfig
+
+    # One request up to what S3 allows in one: parts of a killed upload would stay, unseen.
+    config = TransferConfig(multipart_threshold=_LARGEST_PUT, use_threads=False)
+    bucket, key = _split(uri)
+    try:
+        client.upload_file(str(path), bucket, key, Config=config)
+    except S3UploadFailedError as error:
+        raise DjError(f"{uri} cannot be written: {error}") from None
 
 
 class ObjectReader(io.RawIOBase):
@@ -173,9 +214,13 @@ def _client(store: ObjectStore) -> Any:
         import botocore
         from botocore.config import Config
     except ImportError:
-        raise MissingExtraError("reading s3:// objects", "s3") from None
+        raise MissingExtraError("reading and writing s3:// objects", "s3") from None
     signature = {"signature_version": botocore.UNSIGNED} if store.unsigned else {}
     config = Config(retries={"mode": "standard", "max_attempts": 5}, **signature)
+    # boto3 reads AWS_ENDPOINT_URL and AWS_DEFAULT_REGION by itself; these are Lance's names.
     return boto3.client(
-        "s3", endpoint_url=store.endpoint_url, region_name=store.region, config=config
+        "s3",
+        endpoint_url=store.endpoint_url or os.environ.get("AWS_ENDPOINT"),
+        region_name=store.region or os.environ.get("AWS_REGION"),
+        config=config,
     )

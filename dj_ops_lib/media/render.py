@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +19,14 @@ from dj_ops_lib.clip import signature as signature_of
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import edits as graph
 from dj_ops_lib.media import fetch
-from dj_ops_lib.media.access import PROTOCOLS, Access
+from dj_ops_lib.media.access import PROTOCOLS, Access, ObjectStore
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.cutting import Place, copy, place
+from dj_ops_lib.media.destination import destination
 from dj_ops_lib.media.ffmpeg import die_with_parent, find_ffmpeg
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
+from dj_ops_lib.media.scratch import scratch_folder
 from dj_ops_lib.rendering import Rendering
 
 _WARM_UP_US = 5 * MICROSECONDS
@@ -34,46 +35,74 @@ _WARM_UP_US = 5 * MICROSECONDS
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rendered:
-    """A clip's file. `how` says what was done for it this time."""
+    """A clip's file.
 
-    path: Path
+    Attributes:
+        uri: Its path or `s3://` URI.
+        size: Its bytes.
+        how: What was done for it this time.
+    """
+
+    uri: str
+    size: int
     how: Literal["found", "copied", "encoded"]
 
 
-def render(clip: Clip, folder: Path, access: Access, options: Rendering | None = None) -> Rendered:
+def render(
+    clip: Clip,
+    folder: Path | str,
+    access: Access,
+    options: Rendering | None = None,
+    store: ObjectStore | None = None,
+) -> Rendered:
     """Make a clip's file, unless it is there.
 
     Args:
         clip: The clip.
-        folder: Where files go; made if missing.
+        folder: Where files go, a folder or `s3://bucket/prefix`; made if missing.
         access: What may be read.
         options: How to cut and encode.
+        store: Where the `s3://` of `folder` leads; None: the environment says.
 
     Raises:
         MediaError: The clip cannot be read or encoded; nothing is left behind.
-        DjError: There is no ffmpeg program.
+        DjError: There is no ffmpeg program, or the object store does not take the file.
     """
     if clip.video_uri is None:
         raise MediaError(f"clip {clip.clip_id}: no video file is known for it", "missing")
     options = options or Rendering()
-    target = folder / options.name(_signature(clip, access))
-    if target.exists():
-        return Rendered(target, "found")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".rendering-", dir=folder) as scratch:
-        uri, access = _local_copy(clip.video_uri, access, Path(scratch))
-        made = Path(scratch) / "clip.mp4"
-        start_us = round((clip.start_s or 0.0) * MICROSECONDS)
-        end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
-        where = place(uri, start_us, end_us, access)
-        copied = where.copyable and not clip.edits and (where.exact or options.cut == "copy")
-        if copied:
-            begin_us = start_us if where.exact else where.key_us
-            copy(uri, made, begin_us, end_us, access, clean_end=where.clean_end)
-        else:
-            _encode(clip, uri, made, where, access, options)
-        made.replace(target)
-    return Rendered(target, "copied" if copied else "encoded")
+    place_of_files = destination(str(folder), store or ObjectStore())
+    signature = _signature(clip, access)
+    name = options.name(signature)
+    for found in place_of_files.find([name]).values():
+        return Rendered(found.uri, found.size, "found")
+    with scratch_folder(place_of_files.scratch, signature) as scratch:
+        try:
+            made = scratch / "clip.mp4"
+            how = _make(clip, made, access, options)
+            stored = place_of_files.put(made, name)
+        except (OSError, MediaError):
+            if scratch.exists():
+                raise
+            message = f"clip {clip.clip_id}: the folder in which it was made has been removed"
+            raise MediaError(f"{message}, as a takedown does", "missing") from None
+    return Rendered(stored.uri, stored.size, how)
+
+
+def _make(
+    clip: Clip, target: Path, access: Access, options: Rendering
+) -> Literal["copied", "encoded"]:
+    assert clip.video_uri is not None
+    uri, access = _local_copy(clip.video_uri, access, target.parent)
+    start_us = round((clip.start_s or 0.0) * MICROSECONDS)
+    end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
+    where = place(uri, start_us, end_us, access)
+    if where.copyable and not clip.edits and (where.exact or options.cut == "copy"):
+        begin_us = start_us if where.exact else where.key_us
+        copy(uri, target, begin_us, end_us, access, clean_end=where.clean_end)
+        return "copied"
+    _encode(clip, uri, target, where, access, options)
+    return "encoded"
 
 
 def _signature(clip: Clip, access: Access) -> str:

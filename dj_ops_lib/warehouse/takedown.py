@@ -3,7 +3,8 @@
 Tombstones come first, so that from then on no writer brings the rows back; then
 every table gets a commit that removes what is there. That commit is made even
 where nothing is found: it makes every writer that has read the older
-tombstones lose and read again (see `tombstones.py`).
+tombstones lose and read again (see `tombstones.py`). Rendered files come last:
+what gets its name after that, its maker withdraws (`rendered_files.py`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.fs
 
-from dj_ops_lib.warehouse import tombstones
+from dj_ops_lib.warehouse import rendered_files, tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
-from dj_ops_lib.warehouse.locate import literal, located
+from dj_ops_lib.warehouse.locate import located
 from dj_ops_lib.warehouse.maintenance import purge
 from dj_ops_lib.warehouse.provenance import encode
 from dj_ops_lib.warehouse.store import Store
@@ -65,7 +65,7 @@ class Takedown:
         stones: What was asked for.
         clips: Ids of the clips that descend from it, sorted.
         tables: Tables from which rows were removed.
-        files: Rendered files removed.
+        files: Rendered files removed, and folders in which one was being made.
         tagged: Tagged versions that hold, or held, such rows.
     """
 
@@ -113,7 +113,7 @@ def takedown(
         asked,
         tuple(sorted(found.clips)),
         tuple(touched),
-        tuple(_files_removed(store, rendered, found.signatures)),
+        tuple(rendered_files.remove(store, rendered, found.signatures)),
         tuple(tagged),
     )
 
@@ -179,32 +179,3 @@ def _tagged(store: Store, stones: Tombstones, purge_versions: bool) -> list[Tagg
                     untag(store, table, tag.name)
                 found.append(TaggedVersion(table, tag.name, tag.version, rows, purge_versions))
     return found
-
-
-def _files_removed(store: Store, folders: Sequence[str], signatures: set[str]) -> list[str]:
-    """Remove rendered files of clips that are gone, unless a clip that stays has the same one."""
-    gone = signatures - _still_used(store, signatures)
-    removed = []
-    for folder in folders if gone else ():
-        filesystem, root = Store(folder.rstrip("/"), store.options).filesystem()
-        listing = pyarrow.fs.FileSelector(root, allow_not_found=True, recursive=True)
-        for entry in filesystem.get_file_info(listing):
-            if entry.type == pyarrow.fs.FileType.File and entry.base_name.split(".")[0] in gone:
-                filesystem.delete_file(entry.path)
-                removed.append(entry.path)
-    return sorted(removed)
-
-
-def _still_used(store: Store, signatures: set[str]) -> set[str]:
-    used: set[str] = set()
-    for table in store.tables():
-        dataset = store.open(table)
-        if signatures and "signature" in dataset.schema.names:
-            where = f"signature IN ({_list(sorted(signatures))})"
-            for batch in dataset.scanner(columns=["signature"], filter=where).to_batches():
-                used.update(batch.column("signature").to_pylist())
-    return used
-
-
-def _list(values: Sequence[str]) -> str:
-    return ", ".join(literal(v) for v in values)

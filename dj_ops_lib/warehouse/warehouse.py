@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from dj_ops_lib.warehouse.provenance import Commit, Provenance
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import duckdb
     import lance
     import lancedb
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.diff import Diff
     from dj_ops_lib.warehouse.explain import Explanation
     from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
+    from dj_ops_lib.warehouse.rendered_files import Pruning
     from dj_ops_lib.warehouse.store import Store
     from dj_ops_lib.warehouse.takedown import Takedown
     from dj_ops_lib.warehouse.tombstones import Tombstone
@@ -314,3 +317,36 @@ class Warehouse:
         return takedown.takedown(
             self._store, stones, reason=reason, rendered=rendered, purge_versions=purge_versions
         )
+
+    def withdraw_files(self, clips: pa.Table, files: Mapping[str, str]) -> list[str]:
+        """Remove files of clips that were taken down while the files were made.
+
+        Call it once the files have their names: a takedown records what it is about before it
+        looks for files, so either it finds a file, or this finds its record.
+
+        Args:
+            clips: The clips; columns as in `clip.CLIP_SCHEMA`.
+            files: Path or `s3://` URI of each clip's file, by signature.
+
+        Returns:
+            The files removed.
+        """
+        from dj_ops_lib.warehouse import rendered_files
+
+        return rendered_files.withdraw(self._store, clips, files)
+
+    def prune_files(
+        self, folder: str, *, older_than: dt.timedelta, delete: bool = False
+    ) -> Pruning:
+        """Find rendered files that no table names in its latest or a tagged version.
+
+        Run it when nothing renders: a file that was made long ago may be wanted again just now.
+
+        Args:
+            folder: Where files are, at any depth, local or `s3://`.
+            older_than: Younger files are left alone: a run that is not finished made them.
+            delete: Remove them.
+        """
+        from dj_ops_lib.warehouse import rendered_files
+
+        return rendered_files.prune(self._store, folder, older_than=older_than, delete=delete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -15,12 +16,14 @@ from engine_operators import LengthFilter, ShrinkEditor
 from engine_workshop import Workshop
 
 from dj_ops_lib.engine.files import run_recipe_on_files
+from dj_ops_lib.engine.options import Progress
 from dj_ops_lib.engine.rendering import render_shard
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.operator import Operator
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.rendering import Rendering
 from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse.tombstones import Tombstone
 
 TABLE = "toys/r/rendered"
 FAST = Rendering(preset="ultrafast", deadline_s=60)
@@ -58,7 +61,7 @@ def render(workshop: Workshop, *operators: Operator) -> StageReport:
         source="toys",
         shard="0",
         options=workshop.options,
-        folder=workshop.root / "files",
+        folder=str(workshop.root / "files"),
         rendering=FAST,
     )
 
@@ -159,7 +162,7 @@ KILLED = """
         source="toys",
         shard="0",
         options=EngineOptions(Access((str(root / "videos"),)), workers=1, spool=root / "spool"),
-        folder=root / "files",
+        folder=str(root / "files"),
         rendering=Rendering(preset="ultrafast", deadline_s=60),
     )
 """
@@ -179,15 +182,44 @@ def test_what_is_killed_half_way_leaves_whole_files_only_and_goes_on(workshop: W
             assert process.poll() is None
             time.sleep(0.01)
     finally:
+        below = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
     made = {p: p.stat().st_mtime_ns for p in files.glob("*.mp4")}
     assert all(len(pictures(str(p))) == 25 for p in made)
     assert not workshop.warehouse.exists(TABLE)
     report = render(workshop, LengthFilter())
     assert report.files["found"] >= 1
-    assert report.kept == len(spans) == len(list(files.glob("*.mp4")))
+    assert report.kept == len(spans) == len(list(files.iterdir()))  # no leftover of the killed one
     assert all(p.stat().st_mtime_ns == when for p, when in made.items())
+
+
+@pytest.mark.parametrize("done", [1, 2, 4])
+def test_a_takedown_amid_rendering_leaves_no_file_of_what_was_taken_down(
+    workshop: Workshop, done: int
+) -> None:
+    """After the first clip others are being made, after the last none is named in a table yet."""
+    for name in ("gone", "stays"):
+        write_pattern(workshop.videos / f"{name}.mp4", 3)
+    spans = [{"start_s": i / 10, "end_s": i / 10 + 1.5} for i in (1, 2, 3)]
+    workshop.raw("0", [{"source_id": "stays"}, *({"source_id": "gone"} | s for s in spans)])
+    (workshop.videos / "stays.mp4").write_bytes((workshop.videos / "stays.mp4").read_bytes() + b" ")
+    workshop.probe()
+    workshop.run(LengthFilter())
+    files = workshop.root / "files"
+
+    def take_down(progress: Progress) -> None:
+        if progress.clips == done:
+            stones = [Tombstone("source_id", "gone")]
+            workshop.warehouse.takedown(stones, rendered=[str(files)])
+
+    workshop.options = dataclasses.replace(workshop.options, progress=take_down)
+    render(workshop, LengthFilter())
+    (row,) = workshop.rows(TABLE)
+    assert row["source_id"] == "stays"
+    assert [str(p) for p in files.iterdir()] == [row["rendered_uri"]]
 
 
 def test_no_encoder_outlives_a_killed_program(workshop: Workshop) -> None:

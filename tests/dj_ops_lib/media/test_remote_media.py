@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from media_truth import Seen, clip, ffmpeg, shown
 
-from dj_ops_lib.errors import MediaError, MissingExtraError
+from dj_ops_lib.errors import DjError, MediaError, MissingExtraError
 from dj_ops_lib.media import fetch, object_store
 from dj_ops_lib.media.access import Access, Limits, ObjectStore
 from dj_ops_lib.media.frames import decode
@@ -116,7 +116,36 @@ def test_objects_outside_the_roots_or_missing_or_too_large_are_refused(remote: A
 def test_an_object_can_be_rendered(remote: Access, tmp_path: Path) -> None:
     piece = clip(f"s3://{BUCKET}/videos/cfr.mp4", 0.5, 1.0)
     done = render(piece, tmp_path / "out", remote, Rendering(preset="ultrafast"))
-    assert len(shown(done.path)) == 12
+    assert len(shown(done.uri)) == 12
+
+
+@pytest.mark.s3
+def test_a_clip_is_rendered_into_an_object_store_once_and_as_a_whole(
+    store: ObjectStore, videos: dict[str, Path], access: Access, tmp_path: Path
+) -> None:
+    piece = dataclasses.replace(clip(videos["cfr"], 0.5, 1.0), signature="abc")
+    out, fast = f"s3://{BUCKET}/rendered/x", Rendering(preset="ultrafast")
+    local = render(piece, tmp_path / "here", access, fast)
+    first = render(piece, out, access, fast, store)
+    again = render(piece, out, access, fast, store)
+    assert first.uri == f"{out}/{Path(local.uri).name}"
+    assert (first.how, again.how, again.size) == ("encoded", "found", local.size)
+    client = object_store._client(store)
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix="rendered/")["Contents"]
+    assert [o["Key"] for o in listed] == [first.uri.removeprefix(f"s3://{BUCKET}/")]
+    body = client.get_object(Bucket=BUCKET, Key=listed[0]["Key"])["Body"].read()
+    assert body == Path(local.uri).read_bytes()
+
+
+@pytest.mark.s3
+def test_a_store_that_refuses_is_named(
+    store: ObjectStore, videos: dict[str, Path], access: Access
+) -> None:
+    stranger = dataclasses.replace(store, unsigned=True)
+    with pytest.raises(MediaError, match=f"s3://{BUCKET}/out/.*refuses access"):
+        render(clip(videos["cfr"], 0.5, 1.0), f"s3://{BUCKET}/out", access, store=stranger)
+    with pytest.raises(DjError, match=f"s3://{BUCKET}/out/x.mp4 cannot be written"):
+        object_store.upload(videos["cfr"], f"s3://{BUCKET}/out/x.mp4", stranger)
 
 
 def test_without_boto3_the_error_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_a_rendered_clip_has_the_clips_pictures(
     wanted, got = Seen(), Seen()
     decode(piece, [(Frames(Every()), wanted)], access)
     done = render(piece, folder, access, FAST)
-    decode(clip(done.path), [(Frames(Every()), got)], with_access(access, folder))
+    decode(clip(done.uri), [(Frames(Every()), got)], with_access(access, folder))
     assert len(got.frames) == len(wanted.frames)
     first = wanted.frames[0].time_s
     assert got.times == pytest.approx([f.time_s - first for f in wanted.frames], abs=2e-3)
@@ -58,13 +58,13 @@ def test_a_span_between_key_frames_is_copied_and_others_are_encoded(
     assert render(clip(videos["cfr"]), folder, access).how == "copied"
     copied = render(clip(videos["cfr"], 1.25, 2.5), folder, access)
     assert copied.how == "copied"
-    source, copy = pixels(videos["cfr"], 160, 96), pixels(copied.path, 160, 96)
+    source, copy = pixels(videos["cfr"], 160, 96), pixels(copied.uri, 160, 96)
     assert (copy == source[30:60]).all()
     assert render(clip(videos["cfr"], 1.3, 2.5), folder, access, FAST).how == "encoded"
     assert render(clip(videos["webm"], 0.0, 1.0), folder, access, FAST).how == "encoded"
     rough = render(clip(videos["cfr"], 1.5, 2.5), folder, access, Rendering(cut="copy"))
     assert rough.how == "copied"
-    assert len(shown(rough.path)) == 30  # from the key frame at 1.25 s
+    assert len(shown(rough.uri)) == 30  # from the key frame at 1.25 s
 
 
 def test_rendering_again_does_nothing(
@@ -72,19 +72,19 @@ def test_rendering_again_does_nothing(
 ) -> None:
     piece = dataclasses.replace(clip(videos["cfr"], 0.5, 1.0), signature="abc")
     first = render(piece, folder, access, FAST)
-    stamp = first.path.stat().st_mtime_ns
+    stamp = Path(first.uri).stat().st_mtime_ns
     again = render(piece, folder, access, FAST)
     assert again == dataclasses.replace(first, how="found")
-    assert again.path.stat().st_mtime_ns == stamp
-    assert first.path.name.startswith("abc.")  # not what default options would give
-    assert [p.name for p in folder.iterdir()] == [first.path.name]
+    assert Path(again.uri).stat().st_mtime_ns == stamp
+    assert Path(first.uri).name.startswith("abc.")  # not what default options would give
+    assert [p.name for p in folder.iterdir()] == [Path(first.uri).name]
 
 
 def test_encoding_twice_gives_the_same_bytes(
     videos: dict[str, Path], access: Access, tmp_path: Path
 ) -> None:
     piece = clip(videos["cfr"], 0.5, 1.0)
-    made = [render(piece, tmp_path / name, access, FAST).path.read_bytes() for name in "ab"]
+    made = [Path(render(piece, tmp_path / name, access, FAST).uri).read_bytes() for name in "ab"]
     assert hashlib.sha256(made[0]).digest() == hashlib.sha256(made[1]).digest()
 
 
@@ -96,7 +96,7 @@ def test_edits_are_rendered_as_ffmpeg_does_them_by_hand(
     done = render(piece, folder, access, FAST)
     ffmpeg("-ss", "1", "-i", videos["cfr"], "-t", "1", "-vf", "crop=96:64,hflip", "-c:v", "libx264",
            "-preset", "ultrafast", "-crf", "10", tmp_path / "hand.mp4")  # fmt: skip
-    made, hand = pixels(done.path, 96, 64), pixels(tmp_path / "hand.mp4", 96, 64)
+    made, hand = pixels(done.uri, 96, 64), pixels(tmp_path / "hand.mp4", 96, 64)
     assert len(made) == len(hand) == 24
     assert psnr(made, hand) > 38
 
@@ -114,7 +114,7 @@ def test_decoding_shows_what_rendering_makes(
         lazy, real = Seen(), Seen()
         decode(piece, [(Frames(Every()), lazy)], access)
         done = render(piece, folder, access, FAST)
-        decode(clip(done.path), [(Frames(Every()), real)], with_access(access, folder))
+        decode(clip(done.uri), [(Frames(Every()), real)], with_access(access, folder))
         assert len(lazy.frames) == len(real.frames) == 24, kind
         a, b = (np.stack([f.image for f in seen.frames]) for seen in (lazy, real))
         assert a.shape == b.shape, kind
@@ -126,7 +126,7 @@ def test_turned_and_stretched_videos_are_rendered_upright_with_square_pixels(
 ) -> None:
     for kind, size in {"rotated": (96, 160), "mirrored": (96, 160), "sar": (213, 96)}.items():
         done = render(clip(videos[kind], 0.3, 0.9), folder, access, FAST)
-        header = probe(str(done.path), with_access(access, folder))
+        header = probe(str(done.uri), with_access(access, folder))
         assert (header.width, header.height) == (size[0] // 2 * 2, size[1])
         assert (header.rotation, header.sample_aspect_ratio) == (0, "1:1")
 
@@ -145,7 +145,7 @@ def test_sound_is_kept_and_in_step(
         done = render(clip(beep, start, 3.5), folder, access, FAST)
         seen = Seen()
         wanted = [(Frames(Every(), format="gray"), seen), (Audio(rate=16000), seen)]
-        decode(clip(done.path), wanted, with_access(access, folder))
+        decode(clip(done.uri), wanted, with_access(access, folder))
         flash = next(f.time_s for f in seen.frames if f.image.mean() > 128)
         beep_at = np.argmax(np.abs(seen.samples[0]) > 0.05) / 16000
         assert flash == pytest.approx(2 - start, abs=0.041)
@@ -159,7 +159,7 @@ def test_sound_can_be_edited(videos: dict[str, Path], access: Access, folder: Pa
     decode(clip(videos["cfr"], 1.0, 2.0), [(Audio(), plain)], access)
     decode(piece, [(Audio(), lazy)], access)
     done = render(piece, folder, access, FAST)
-    decode(clip(done.path), [(Audio(), real)], with_access(access, folder))
+    decode(clip(done.uri), [(Audio(), real)], with_access(access, folder))
     loudness = [np.sqrt(np.mean(s.samples[0, 4000:40000] ** 2)) for s in (plain, lazy, real)]
     assert loudness[1:] == pytest.approx([loudness[0] / 4] * 2, rel=0.05)
 

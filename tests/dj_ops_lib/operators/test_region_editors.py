@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import cv2
 import ffmpeg
@@ -270,7 +271,7 @@ def test_a_rendered_clip_shows_what_was_decoded(textured, file_clip, tmp_path):
     ):
         clip = file_clip(textured, media_id="sha256:0", **part)
         made = render(clip, tmp_path, Access((str(textured.parent),)), Rendering(crf=5))
-        rendered = pictures(file_clip(made.path))
+        rendered = pictures(file_clip(Path(made.uri)))
         decoded = pictures(clip)
         assert len(rendered) == len(decoded)
         for one, other in zip(rendered, decoded, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from warehouse_rows import clip_batches, clip_row, put
 
@@ -159,6 +160,66 @@ def test_rendered_files_go_unless_a_remaining_clip_has_the_same_content(corpus, 
     done = corpus.takedown([Tombstone("source_id", "video-1", "one")], rendered=[str(rendered)])
     assert done.files == (str(gone[0]),)
     assert [p.exists() for p in gone + stays] == [False, True, True, True]
+
+
+def test_a_file_in_the_making_goes_too(corpus, tmp_path):
+    making = tmp_path / "rendered" / "deep" / ".rendering"
+    gone, stays = making / "sig-one-1-0.kernel.1", making / "sig-one-0-0.kernel.1"
+    for folder in (gone, stays):
+        folder.mkdir(parents=True)
+        (folder / "clip.mp4").write_bytes(b"half")
+    stones = [Tombstone("source_id", "video-1", "one")]
+    done = corpus.takedown(stones, rendered=[str(tmp_path / "rendered")])
+    assert done.files == (str(gone),)
+    assert list(making.iterdir()) == [stays]
+
+
+def test_a_file_that_gets_its_name_after_a_takedown_is_withdrawn_by_its_maker(corpus, tmp_path):
+    clips = pa.Table.from_batches(corpus.scan("one/t2v/cleaned"))
+    shared = {**pieces(clip_row("s", 7))[0], "signature": "sig-one-1-1"}
+    put(corpus, "two/shared", "s", 0, rows=[shared])
+    files = {s: tmp_path / f"{s}.mp4" for s in clips.column("signature").to_pylist()}
+    names = {s: str(path) for s, path in files.items()}
+    assert corpus.withdraw_files(clips, names) == []
+    corpus.takedown([Tombstone("source_id", "video-1", "one")], rendered=[str(tmp_path)])
+    for path in files.values():
+        path.write_bytes(b"x")
+    assert corpus.withdraw_files(clips, names) == [names["sig-one-1-0"]]
+    assert {s for s, path in files.items() if not path.exists()} == {"sig-one-1-0"}
+
+
+def test_pruning_finds_the_files_that_no_table_names(corpus, tmp_path):
+    """Named in the latest or a tagged version; by their name, wherever the folder was mounted."""
+    rendered = tmp_path / "rendered" / "one"
+    rendered.mkdir(parents=True)
+    names = [f"{i:032x}.mp4" for i in range(3)] + [f"{3:032x}.0a1b2c3d.mp4"]
+    paths = [rendered / name for name in (*names, "my-holiday.mp4")]
+    for path in paths:
+        path.write_bytes(b"12345")
+    schema = CLIP_SCHEMA.append(pa.field("rendered_uri", pa.string()))
+
+    def name_in_table(*files: str) -> None:
+        rows = [
+            clip_row("s", i) | {"rendered_uri": f"/elsewhere/{name}"}
+            for i, name in enumerate(files)
+        ]
+        batches = pa.Table.from_pylist(rows, schema).to_batches()
+        corpus.replace_shard(
+            "one/t2v/rendered", "s", batches, schema=schema, provenance=Provenance()
+        )
+
+    name_in_table(names[0], names[1])
+    corpus.tag("one/t2v/rendered", "release")
+    name_in_table(names[0])
+    folder, day = str(tmp_path / "rendered"), dt.timedelta(days=1)
+    assert corpus.prune_files(folder, older_than=day, delete=True).files == ()
+    found = corpus.prune_files(folder, older_than=dt.timedelta(0))
+    assert (found.files, found.size) == (tuple(map(str, paths[2:4])), 10)
+    assert all(path.exists() for path in paths)
+    assert corpus.prune_files(folder, older_than=dt.timedelta(0), delete=True).removed
+    assert [path.exists() for path in paths] == [True, True, False, False, True]
+    corpus.untag("one/t2v/rendered", "release")
+    assert corpus.prune_files(folder, older_than=dt.timedelta(0)).files == (str(paths[1]),)
 
 
 def test_tagged_versions_that_still_hold_it_are_reported_and_ended_on_request(corpus):
