@@ -1,13 +1,14 @@
 """An edit of a part of the picture: cut out, changed, laid back; the only edit that branches.
 
-An `Edit("region", ...)` is the graph `split -> crop -> effect -> overlay`, built
-here for libavfilter and for the ffmpeg program. Its place may move, as
-a face does. Not here: who decides what is covered (the editors).
+An `Edit("region", ...)` is the graph `split -> crop -> effect -> overlay`. Its place
+may move, as a face does. Not here: how a filling is made (`filling`), who decides
+what is covered (the editors).
 
 Options of the edit: `w`, `h` in pixels; `x`, `y` in pixels, a number or
 `time:value` pairs such as `0:10 0.2:14`, each holding until the next; `from`
 and `to` in seconds of the clip, where it ends (both can be left out);
-`effect`: one of `EFFECTS`; `strength` in pixels.
+`effect`: one of `EFFECTS`; `strength` in pixels; for `fill` also `mask`, which
+pixels are filled (`filling.mask_text`; all but an outline without it).
 """
 
 from __future__ import annotations
@@ -15,25 +16,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dj_ops_lib.media.branching import START, Branching
+from dj_ops_lib.media.filling import add_filling
+
 if TYPE_CHECKING:
     from av.filter import Graph
 
 REGION = "region"
 
 EFFECTS = ("gaussian", "mean", "box", "pixelate", "fill")
-"""Blurs of a radius, mosaic of a block size, and smooth filling from the region's outline."""
+"""Blurs of a radius, mosaic of a block size, and filling from the pixels that are not filled."""
 
-Node = tuple[str, dict[str, str]]
-
-OPAQUE: Node = (
-    "format",
-    {"pix_fmts": "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"},
-)
+OPAQUE = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
 """Formats that all nodes take; without the list `overlay` chooses ones with transparency."""
 
 
-def branch(options: Mapping[str, str]) -> tuple[list[Node], Node]:
-    """The nodes between `split` and the second input of the last one, and the last one.
+def branch(options: Mapping[str, str]) -> Branching:
+    """The filters of a region.
 
     Raises:
         ValueError: An option is missing or cannot be read.
@@ -47,13 +46,23 @@ def branch(options: Mapping[str, str]) -> tuple[list[Node], Node]:
         raise ValueError(f"a region needs the option {error}") from None
     if effect not in EFFECTS:
         raise ValueError(f"there is no effect '{effect}'; there are {', '.join(EFFECTS)}")
-    crop = {"w": str(width), "h": str(height), "x": x, "y": y, "exact": "1"}
-    overlay = {"x": x, "y": y, "format": "auto", "eval": "frame"}
     limits = [f"gte(t,{float(options['from'])})"] if "from" in options else []
     limits += [f"lt(t,{float(options['to'])})"] if "to" in options else []
-    if limits:
-        overlay["enable"] = "*".join(limits)
-    return [("crop", crop), OPAQUE, *_effect(effect, strength), OPAQUE], ("overlay", overlay)
+    during = {"enable": "*".join(limits)} if limits else {}
+    nodes = Branching()
+    whole, copy = nodes.split(nodes.add("format", START, pix_fmts=OPAQUE))
+    part = nodes.add("crop", copy, w=str(width), h=str(height), x=x, y=y, exact="1")
+    if effect == "fill":
+        size, mask = (width, height), options.get("mask")
+        changed = add_filling(nodes, part, size, mask, max(0.5, strength))
+    else:
+        opaque = nodes.add("format", part, pix_fmts=OPAQUE)
+        name, effect_options = _effect(effect, strength)
+        changed = nodes.add(name, opaque, **effect_options)
+    changed = nodes.add("format", changed, pix_fmts=OPAQUE)
+    laid = nodes.add("overlay", whole, changed, x=x, y=y, format="auto", eval="frame", **during)
+    nodes.add("format", laid, pix_fmts=OPAQUE)
+    return nodes
 
 
 def _place(text: str) -> str:
@@ -72,20 +81,13 @@ def _place(text: str) -> str:
     return f"{values[0]}{''.join(terms)}"
 
 
-def _effect(effect: str, strength: float) -> list[Node]:
+def _effect(effect: str, strength: float) -> tuple[str, dict[str, str]]:
     if effect == "gaussian":
-        return [("gblur", {"sigma": str(max(0.1, strength)), "steps": "2"})]
+        return "gblur", {"sigma": str(max(0.1, strength)), "steps": "2"}
     if effect in {"mean", "box"}:
-        return [("avgblur", {"sizeX": str(max(1, round(strength)))})]
-    if effect == "pixelate":
-        block = str(max(2, round(strength)))
-        return [("pixelize", {"width": block, "height": block})]
-    # Each pixel is the mean of its four projections on the outline, the near ones more.
-    across = "(p(0,Y)*(W-X)+p(W-1,Y)*(X+1))/(W+1)"
-    down = "(p(X,0)*(H-Y)+p(X,H-1)*(Y+1))/(H+1)"
-    near_x, near_y = "(1/min(X+1,W-X))", "(1/min(Y+1,H-Y))"
-    filled = f"({across}*{near_x}+{down}*{near_y})/({near_x}+{near_y})"
-    return [("geq", {"lum": filled, "cb": filled, "cr": filled})]
+        return "avgblur", {"sizeX": str(max(1, round(strength)))}
+    block = str(max(2, round(strength)))
+    return "pixelize", {"width": block, "height": block}
 
 
 def parse_box(text: str, kind: str) -> tuple[float, float, float, float]:
@@ -133,31 +135,9 @@ def region_options(
 
 def add_region(graph: Graph, previous: Any, options: Mapping[str, str]) -> Any:
     """Add a region after a filter of a graph; the filter that comes last."""
-    nodes, (name, last_options) = branch(options)
-    opaque, split = graph.add(OPAQUE[0], **OPAQUE[1]), graph.add("split")
-    last = graph.add(name, **last_options)
-    previous.link_to(opaque)
-    opaque.link_to(split)
-    split.link_to(last, 0, 0)
-    inner, pad = split, 1
-    for inner_name, inner_options in nodes:
-        following = graph.add(inner_name, **inner_options)
-        inner.link_to(following, pad, 0)
-        inner, pad = following, 0
-    inner.link_to(last, 0, 1)
-    end = graph.add(OPAQUE[0], **OPAQUE[1])
-    last.link_to(end)
-    return end
+    return branch(options).add_to(graph, previous)
 
 
 def stream_region(stream: Any, options: Mapping[str, str]) -> Any:
     """The same for the ffmpeg program: ffmpeg-python's stream with the region applied."""
-    import ffmpeg
-
-    nodes, (name, last_options) = branch(options)
-    parts = stream.filter(OPAQUE[0], **OPAQUE[1]).filter_multi_output("split")
-    inner = parts[1]
-    for inner_name, inner_options in nodes:
-        inner = inner.filter(inner_name, **inner_options)
-    laid = ffmpeg.filter([parts[0], inner], name, **last_options)
-    return laid.filter(OPAQUE[0], **OPAQUE[1])
+    return branch(options).of_stream(stream)

@@ -8,14 +8,17 @@ import cv2
 import ffmpeg
 import numpy as np
 import pytest
+import skimage.data
+from skimage.metrics import peak_signal_noise_ratio
 
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.edits import cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
+from dj_ops_lib.media.filling import mask_text
 from dj_ops_lib.media.frames import decode
-from dj_ops_lib.media.regions import EFFECTS, pixel_box, region_options, stream_region
+from dj_ops_lib.media.regions import EFFECTS, branch, pixel_box, region_options, stream_region
 from dj_ops_lib.media.render import render
 from dj_ops_lib.needs import Every, Frames, Observer
 from dj_ops_lib.rendering import Rendering
@@ -79,7 +82,7 @@ def test_a_region_changes_inside_its_box_and_nowhere_else(textured, file_clip, e
 
 def test_a_region_moves_and_ends_as_told(textured, file_clip):
     options = {"w": "20", "h": "20", "x": "0:10 0.16:60", "y": "40", "to": "0.3"}
-    options |= {"effect": "fill", "strength": "1"}
+    options |= {"effect": "gaussian", "strength": "8"}
     edited = file_clip(textured, edits=(Edit("region", tuple(options.items())),))
     boxes = [
         changed(b, a) for b, a in zip(pictures(file_clip(textured)), pictures(edited), strict=True)
@@ -89,8 +92,11 @@ def test_a_region_moves_and_ends_as_told(textured, file_clip):
     assert boxes[8] is None
 
 
-def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip):
-    options = dict(region_options((20, 30, 80, 70), "pixelate", 8)) | {"from": "0.1", "to": "9"}
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_the_ffmpeg_program_draws_the_same_region(textured, file_clip, effect):
+    options = dict(region_options((20, 30, 80, 70), effect, 8)) | {"from": "0.1", "to": "9"}
+    if effect == "fill":
+        options["mask"] = mask_text(np.random.default_rng(0).random((40, 60)) < 0.2)
     edited = file_clip(textured, edits=(Edit("region", tuple(options.items())),))
     drawn = stream_region(ffmpeg.input(str(textured))["v:0"], options)
     done = drawn.output("pipe:", f="rawvideo", pix_fmt="yuv420p", v="error").compile(find_ffmpeg())
@@ -229,9 +235,103 @@ def test_without_frames_or_without_change_nothing_is_edited(op, feed, clip):
     assert feed(still, [texture(0)] * 5, clip(width=128, height=96)).edits == ()
 
 
-def test_diversity_needs_two_frames(op):
+@pytest.mark.parametrize("method", ["pixel_diversity", "still_edges"])
+def test_comparing_needs_two_frames(op, method):
     with pytest.raises(RecipeError, match="frame_num must be at least 2"):
-        op(WATERMARK, detection_method="pixel_diversity", frame_num=1)
+        op(WATERMARK, detection_method=method, frame_num=1)
+
+
+PHOTOGRAPHS = ["coffee", "chelsea", "astronaut", "gravel"]
+LETTERS = np.s_[24:52, 20:190]
+"""Where the letters of `lettered` are."""
+
+
+def panned(name, frames=20):
+    """A camera moves over one of scikit-image's photographs."""
+    photograph = np.asarray(getattr(skimage.data, name)())
+    if photograph.ndim == 2:
+        photograph = np.stack([photograph] * 3, axis=2)
+    large = cv2.resize(photograph[..., ::-1], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    return [large[3 * i : 3 * i + 240, 6 * i : 6 * i + 320] for i in range(frames)]
+
+
+def lettered(image, opacity=0.5):
+    """A half-transparent white text on a picture, and its strokes."""
+    letters = np.zeros(image.shape[:2], np.uint8)
+    cv2.putText(letters, "SAMPLE TV", (20, 50), cv2.FONT_HERSHEY_DUPLEX, 1, 255, 2, cv2.LINE_AA)
+    share = letters[..., None] / 255 * opacity
+    return np.round(image * (1 - share) + 255 * share).astype(np.uint8), letters > 32
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_half_transparent_letters_are_found_in_moving_photographs(op, feed, clip, name):
+    operator = op(WATERMARK, roi_strings=["0,0,0.7,0.35"], detection_method="still_edges")
+    of_size = clip(width=320, height=240)
+    images = panned(name)
+    result = feed(operator, [lettered(i)[0] for i in images[::2]], of_size)
+    strokes = lettered(images[0])[1]
+    (edit,) = result.edits
+    options = dict(edit.arguments)
+    x, y = int(options["x"]), int(options["y"])
+    found = np.zeros((240, 320), bool)
+    cell, rows = options["mask"].split(":")
+    cells = [np.unpackbits(np.frombuffer(bytes.fromhex(r), np.uint8)) for r in rows.split(",")]
+    large = np.kron(np.array(cells), np.ones((int(cell), int(cell)), np.uint8))
+    found[y : y + int(options["h"]), x : x + int(options["w"])] = large[
+        : int(options["h"]), : int(options["w"])
+    ]
+    assert found[strokes].mean() > 0.95
+    near = cv2.dilate(strokes.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert near[found].mean() > 0.95
+    assert feed(operator, images[::2], of_size).edits == ()
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_filling_letters_restores_most_of_a_photograph(
+    op, tmp_path, write_video, file_clip, watch, name
+):
+    clean = panned(name)
+    path = write_video(tmp_path / "tv.mp4", [lettered(i)[0] for i in clean], crf="5")
+    operator = op(WATERMARK, roi_strings=["0,0,0.7,0.35"], detection_method="still_edges")
+    edits = watch(operator, file_clip(path)).edits
+    wanted = np.stack([cv2.cvtColor(i, cv2.COLOR_BGR2GRAY) for i in clean])
+    marked, filled = (
+        peak_signal_noise_ratio(
+            wanted[:, *LETTERS], np.stack(pictures(file_clip(path, edits=e)))[:, *LETTERS]
+        )
+        for e in ((), edits)
+    )
+    # Gravel has more detail than any filling can know.
+    assert filled > marked + (2.5 if name == "gravel" else 6)
+
+
+def test_where_nothing_moves_no_edge_is_the_watermarks(op, feed, clip):
+    still = op(WATERMARK, detection_method="still_edges", roi_strings=["0,0,1,1"])
+    marked_once = lettered(panned("coffee")[0])[0]
+    assert feed(still, [marked_once] * 5, clip(width=320, height=240)).edits == ()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [("", "cannot be read"), ("2:zz", "cannot be read"), ("2:00", "does not fit")],
+)
+def test_a_mask_that_is_none_is_one_clear_error(mask, message):
+    options = dict(region_options((0, 0, 40, 20), "fill", 2)) | {"mask": mask}
+    with pytest.raises(ValueError, match=message):
+        branch(options)
+
+
+@pytest.mark.parametrize("size", [(20, 40), (75, 101), (720, 1280)])
+def test_a_mask_is_filled_cell_by_cell_and_stays_small(size):
+    filled = np.random.default_rng(1).random(size) < 0.1
+    text = mask_text(filled)
+    cell, rows = int(text.split(":")[0]), text.split(":")[1].split(",")
+    assert len(text) < 5000
+    for row, digits in enumerate(rows):
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))
+        stripe = filled[row * cell : (row + 1) * cell]
+        for column in range(-(-size[1] // cell)):
+            assert bits[column] == stripe[:, column * cell : (column + 1) * cell].any()
 
 
 @pytest.mark.parametrize(
