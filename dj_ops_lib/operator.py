@@ -173,9 +173,29 @@ class Filter(Operator):
 
     def in_range(self, value: pl.Expr, lowest: float, highest: float) -> pl.Expr:
         """Whether `value` lies in the range, by the interval parameters (not yet reversed)."""
-        above = value >= lowest if self.min_closed_interval else value > lowest
-        below = value <= highest if self.max_closed_interval else value < highest
+        above = value >= lowest if self.includes_min(lowest) else value > lowest
+        below = value <= highest if self.includes_max(highest) else value < highest
         return above & below
+
+    def includes_min(self, lowest: Any) -> bool:
+        """Whether the minimum belongs to the range, given the parameter's value."""
+        return self._includes("min_", lowest, closed=self.min_closed_interval)
+
+    def includes_max(self, highest: Any) -> bool:
+        """Whether the maximum belongs to the range, given the parameter's value."""
+        return self._includes("max_", highest, closed=self.max_closed_interval)
+
+    def _includes(self, prefix: str, limit: Any, *, closed: bool) -> bool:
+        """A closed interval keeps its edges also if it is reversed, as in Data-Juicer.
+
+        There, a reversed range that ends at a default limit keeps that, too: the clips without
+        any text, if those with much of it are asked for. Here a default limit is no edge.
+        """
+        if not self.reversed_range:
+            return closed
+        fields = type(self).model_fields.items()
+        defaults = [f.default for name, f in fields if name.startswith(prefix)]
+        return not closed or any(limit == d for d in defaults if not isinstance(d, bool))
 
     def reversible(self, kept: pl.Expr) -> pl.Expr:
         """`kept`, negated if `reversed_range` says so."""

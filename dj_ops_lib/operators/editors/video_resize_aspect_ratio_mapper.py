@@ -12,7 +12,7 @@ import pydantic
 from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.operator import Editor, EditResult, parameter
 from dj_ops_lib.operators.editors.video_resize_resolution_mapper import stretch
-from dj_ops_lib.operators.filters.video_aspect_ratio_filter import parse_ratio
+from dj_ops_lib.operators.filters.video_aspect_ratio_filter import parse_ratio, ratio_text
 
 REACH = 32
 """How many sizes, two pixels apart, are tried for one whose ratio is exact. 32 reach the exact
@@ -40,8 +40,14 @@ class VideoResizeAspectRatioMapper(Editor):
     @pydantic.field_validator("min_ratio", "max_ratio", mode="before")
     @classmethod
     def _is_ratio(cls, value: Any) -> Any:
-        parse_ratio(value)
-        return value
+        text = ratio_text(value)
+        parse_ratio(text)
+        return text
+
+    @pydantic.field_validator("strategy", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @pydantic.model_validator(mode="after")
     def _in_order(self) -> VideoResizeAspectRatioMapper:

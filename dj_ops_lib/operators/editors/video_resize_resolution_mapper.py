@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -21,9 +21,9 @@ class VideoResizeResolutionMapper(Editor):
     Source: Data-Juicer's operator of the same name.
     """
 
-    min_width: int = parameter(1, "smallest width", unit="px", ge=1)
+    min_width: int = parameter(1, "smallest width", unit="px", ge=0)
     max_width: int = parameter(sys.maxsize, "largest width", unit="px", ge=2)
-    min_height: int = parameter(1, "smallest height", unit="px", ge=1)
+    min_height: int = parameter(1, "smallest height", unit="px", ge=0)
     max_height: int = parameter(sys.maxsize, "largest height", unit="px", ge=2)
     force_original_aspect_ratio: Literal["disable", "decrease", "increase"] = parameter(
         "disable", "shrink or enlarge the side that deviates from the clip's aspect ratio"
@@ -31,6 +31,11 @@ class VideoResizeResolutionMapper(Editor):
     force_divisible_by: int = parameter(
         2, "both edges become a multiple of this where the ratio is kept", unit="px", ge=1
     )
+
+    @pydantic.field_validator("force_original_aspect_ratio", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @pydantic.model_validator(mode="after")
     def _even_with_ratio(self) -> VideoResizeResolutionMapper:

@@ -18,6 +18,19 @@ LARGEST_TERM = 10**9
 """Numerator and denominator of a ratio stay below this, so that products fit 64 bits."""
 
 
+def ratio_text(value: Any) -> Any:
+    """A ratio that was written as a number, as text; anything else as it is.
+
+    Raises:
+        ValueError: It is 60 or more, as what YAML 1.1 makes of an unquoted `16:9`, which is 969.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if value >= 60:
+        raise ValueError("write a ratio as text, such as '16/9'")
+    return str(value)
+
+
 def parse_ratio(value: Any) -> Fraction:
     """The ratio written as `16/9`, `16:9` or `1.5`.
 
@@ -57,8 +70,9 @@ class VideoAspectRatioFilter(Filter):
     @pydantic.field_validator("min_ratio", "max_ratio", mode="before")
     @classmethod
     def _is_ratio(cls, value: Any) -> Any:
-        parse_ratio(value)
-        return value
+        text = ratio_text(value)
+        parse_ratio(text)
+        return text
 
     def measure(self, clip: Clip) -> Columns:
         """The ratio of the row's width and height; null where they are unknown or zero."""
@@ -77,8 +91,8 @@ class VideoAspectRatioFilter(Filter):
         lowest, highest = parse_ratio(self.min_ratio), parse_ratio(self.max_ratio)
         above, least = width * lowest.denominator, height * lowest.numerator
         below, most = width * highest.denominator, height * highest.numerator
-        above_ok = above >= least if self.min_closed_interval else above > least
-        below_ok = below <= most if self.max_closed_interval else below < most
+        above_ok = above >= least if self.includes_min(self.min_ratio) else above > least
+        below_ok = below <= most if self.includes_max(self.max_ratio) else below < most
         return self.reversible(above_ok & below_ok)
 
     def thresholds(self) -> Mapping[str, tuple[float | None, float | None]]:

@@ -17,7 +17,9 @@ class VideoResolutionFilter(Filter):
     """Keeps clips whose width and height both lie in a range.
 
     Sizes are display sizes, after rotation, sample aspect ratio and earlier edits;
-    Data-Juicer compares the coded size and so misses rotated files.
+    Data-Juicer compares the coded size and so misses rotated files. `reversed_range` keeps what
+    is outside in width or height; Data-Juicer asks for both, so that limits for one of them
+    keep nothing.
 
     Source: Data-Juicer's operator of the same name.
     """

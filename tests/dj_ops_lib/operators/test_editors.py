@@ -187,7 +187,7 @@ def test_sound_is_filtered_where_there_is_some(op, clip):
         (FFMPEG, {"global_args": ["-vcodec", "mpeg4"]}, "must be empty"),
         (AUDIO, {"filter_name": "amovie"}, "not allowed"),
         (AUDIO, {"filter_name": "atempo"}, "not allowed"),
-        (RESIZE, {"min_width": 0}, "min_width"),
+        (RESIZE, {"min_width": -1}, "min_width"),
         (RESIZE, {"force_original_aspect_ratio": "increase", "force_divisible_by": 3}, "even"),
         (RATIO, {"min_ratio": "2", "max_ratio": "1"}, "must not be larger"),
         (RATIO, {"mode": "squash"}, "mode"),
@@ -222,3 +222,20 @@ def test_borders_are_cropped_on_even_pixels(op, clip, columns, parameters, crop)
     else:
         values = tuple(zip("whxy", map(str, crop), strict=True))
         assert (size, edits) == (crop[:2], (Edit("crop", values),))
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        (RESIZE, {"min_width": 0, "min_height": 0}, {}),
+        (RESIZE, {"force_original_aspect_ratio": "Decrease"}, "decrease"),
+        (RATIO, {"strategy": "Decrease"}, "decrease"),
+        (RATIO, {"min_ratio": 0.5, "max_ratio": 2}, {"min_ratio": "0.5", "max_ratio": "2"}),
+    ],
+)
+def test_what_data_juicer_understands_is_understood(op, name, written, meant):
+    if isinstance(meant, str):
+        meant = dict.fromkeys(written, meant)
+    sizes = [(641, 360), (10, 100), (100, 10)]
+    one, other = op(name, **written), op(name, **meant)
+    assert [one.new_size(*s) for s in sizes] == [other.new_size(*s) for s in sizes]

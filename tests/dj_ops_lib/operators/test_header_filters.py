@@ -27,7 +27,8 @@ def measured(operator, clip):
         ({"min_width": 640, "min_closed_interval": False}, (640, 360), False),
         ({"max_height": 360, "max_closed_interval": False}, (640, 360), False),
         ({"min_width": 641, "reversed_range": True}, (640, 360), True),
-        ({"min_width": 640, "max_width": 640, "reversed_range": True}, (640, 360), False),
+        ({"min_width": 640, "max_width": 640, "reversed_range": True}, (640, 360), True),
+        ({"min_width": 639, "max_width": 641, "reversed_range": True}, (640, 360), False),
     ],
 )
 def test_resolution_is_kept_inside_its_range(op, clip, kept, parameters, size, expected):
@@ -52,6 +53,10 @@ def test_resolution_is_kept_inside_its_range(op, clip, kept, parameters, size, e
         ({"min_ratio": "16/9", "min_closed_interval": False}, (1920, 1080), False),
         ({"max_ratio": "16/9", "max_closed_interval": False}, (1920, 1080), False),
         ({"max_ratio": "1", "reversed_range": True}, (1920, 1080), True),
+        ({"max_ratio": "16/9", "reversed_range": True}, (1920, 1080), True),
+        ({"reversed_range": True}, (2520, 1080), False),  # a default limit is no edge
+        ({"min_ratio": 1.5, "max_ratio": 2}, (1920, 1080), True),
+        ({"min_ratio": 1.8}, (1920, 1080), False),
     ],
 )
 def test_aspect_ratio_is_compared_exactly(op, clip, kept, parameters, size, expected):
@@ -111,6 +116,14 @@ def test_a_clip_of_unknown_size_has_no_ratio_and_is_not_kept(op, clip, kept):
         ({"min_duration": 2, "min_closed_interval": False}, 2.0, False),
         ({"max_duration": 2, "max_closed_interval": False}, 2.0, False),
         ({"min_duration": 1, "max_duration": 2, "reversed_range": True}, 3.0, True),
+        ({"min_duration": 1, "max_duration": 2, "reversed_range": True}, 2.0, True),
+        ({"min_duration": 1, "max_duration": 2, "reversed_range": True}, 1.5, False),
+        ({"max_duration": 2, "reversed_range": True}, 0.0, False),
+        (
+            {"max_duration": 2, "reversed_range": True, "max_closed_interval": False},
+            2.0,
+            False,
+        ),
     ],
 )
 def test_duration_is_kept_inside_its_range(op, clip, kept, parameters, duration, expected):
