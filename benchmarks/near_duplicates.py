@@ -23,6 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.engine.deduplication import deduplicate
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.near_search import as_words
@@ -166,12 +167,18 @@ def distances(ours: list[str], theirs: list[str]) -> npt.NDArray[np.float64]:
 
 
 def frame_of(hashes: list[str], prefix: str) -> pl.DataFrame:
-    """A shard as the operator gets it."""
+    """Clips as a table holds them, all kept."""
     ids = [f"{prefix}{i:08d}" for i in range(len(hashes))]
-    nothing = pl.lit(0)
+    none = pl.lit(None, pl.String)
     return pl.DataFrame({"clip_id": ids, "video_perceptual_hash": hashes}).with_columns(
-        video_hash_pixels=nothing, video_hash_bit_rate=nothing, video_hash_duration=nothing
+        shard=pl.lit(prefix), keep=True, rejected_by=none, duplicate_of=none
     )
+
+
+def repeated(shard: pl.DataFrame, index: pl.DataFrame) -> pl.DataFrame:
+    """The clips of a shard that repeat others, next to an index of published clips."""
+    found, _ = deduplicate(shard, "shard", OPERATOR, index)
+    return found.filter(~pl.col("keep"))
 
 
 def accuracy(originals: int) -> None:
@@ -201,14 +208,14 @@ def accuracy(originals: int) -> None:
         print(pl.DataFrame(rows))
     shard = frame_of([h for hashes in copies.values() for h in hashes], "copy")
     index = frame_of(plain, "original")
-    found = OPERATOR.match(shard, index.lazy())
+    found = repeated(shard, index)
     number = found.select(
         copy=pl.col("clip_id").str.slice(4).cast(int) % originals,
         original=pl.col("duplicate_of").str.tail(8).cast(int) % originals,
     )
     right = number.filter(pl.col("copy") == pl.col("original")).height
     print(
-        f"match() at {OPERATOR.max_distance}: recall {right / shard.height:.3f}, "
+        f"by bands, at {OPERATOR.max_distance}: recall {right / shard.height:.3f}, "
         f"precision {right / max(1, found.height):.3f}, {shard.height} copies of {originals}"
     )
 
@@ -221,11 +228,11 @@ def scale_up(signatures: int, shard_size: int) -> None:
     copies = rng.choice(signatures, shard_size // 10, replace=False)
     flips = np.packbits(rng.random((len(copies), 256)) < 0.08, axis=1)
     ours[: len(copies)] = known[copies] ^ flips
-    index = frame_of([row.tobytes().hex() for row in known], "k").lazy()
+    index = frame_of([row.tobytes().hex() for row in known], "k")
     shard = frame_of([row.tobytes().hex() for row in ours], "s")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.perf_counter()
-    found = OPERATOR.match(shard, index)
+    found = repeated(shard, index)
     ours_s = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sample = 100

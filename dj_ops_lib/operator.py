@@ -260,8 +260,9 @@ class EditResult:
 
 
 class Deduplicator(Operator):
-    """Measures a signature; finds which clips repeat others.
+    """Measures a signature; says which clips repeat each other, and which of them is the better.
 
+    Which one is kept follows from that, for all deduplicators alike (`engine/deduplication.py`).
     Every deduplicator stage has the columns `duplicate_of` and `duplicate_distance`.
     """
 
@@ -271,18 +272,39 @@ class Deduplicator(Operator):
         """The signature columns of a clip whose row tells everything."""
         raise TypeError(f"{self.name} looks into the file: call observe, not measure")
 
+    @property
     @abstractmethod
-    def match(self, shard: pl.DataFrame, index: pl.LazyFrame) -> pl.DataFrame:
-        """Find the duplicates of a shard.
+    def compares(self) -> tuple[str, ...]:
+        """The columns by which clips are compared.
+
+        Clips that are equal in all of them repeat each other, at distance 0. One that has no
+        value in the first repeats nothing.
+        """
+
+    @property
+    def prefers(self) -> tuple[str, ...]:
+        """The columns by which the better of two copies is told, higher is better.
+
+        Empty: the one that was kept first stays, whatever comes later.
+        """
+        return ()
+
+    def pairs(self, clips: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        """Which clips repeat which known ones; says the same of both whoever is asked about whom.
 
         Args:
-            shard: The shard's clips in order: `clip_id` and this operator's columns.
-            index: The same columns of all clips that other shards keep.
+            clips: The columns of `compares`, null in none of the first.
+            known: Likewise.
 
         Returns:
-            One row a duplicate: `clip_id`, `duplicate_of` (a clip that is kept),
-            `duplicate_distance` (0 for exact).
+            A row a pair: `clip` and `known`, the row numbers, and `distance`, 0 for exact.
         """
+        ours, theirs = (
+            f.lazy().select(*self.compares).with_row_index(name)
+            for f, name in ((clips, "clip"), (known, "known"))
+        )
+        found = ours.join(theirs, on=self.compares, nulls_equal=True)
+        return found.select("clip", "known", distance=pl.lit(0.0)).collect()
 
 
 DUPLICATE_COLUMNS = (

@@ -37,6 +37,25 @@ class FunnelStep:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Redecided:
+    """What one shard changed in another one of its table: which copies of a clip are kept.
+
+    Attributes:
+        shard: The other shard.
+        version: Version of the table that holds its rows now.
+        dropped: Clips that it kept, and that repeat a better one.
+        restored: Clips that it keeps again, since what they repeated is not kept any more.
+        kept: Clips that it keeps now.
+    """
+
+    shard: str
+    version: int
+    dropped: int = 0
+    restored: int = 0
+    kept: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class StageReport:
     """One stage over one shard.
 
@@ -58,6 +77,7 @@ class StageReport:
         files: Files of clips, by how they came to be: `found`, `copied` or `encoded`.
         funnel: Steps in the order in which they were applied.
         histograms: One for each statistic that asks for a plot.
+        redecided: Other shards of the table in which other copies are kept because of this one.
     """
 
     table: str
@@ -77,3 +97,4 @@ class StageReport:
     files: Mapping[str, int] = dataclasses.field(default_factory=dict)
     funnel: tuple[FunnelStep, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    redecided: tuple[Redecided, ...] = ()

@@ -6,24 +6,24 @@ the table; what a killed run had finished is in the spool.
 
 from __future__ import annotations
 
-import random
+import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import polars as pl
-import pyarrow as pa
 
 from dj_ops_lib.engine import summary
-from dj_ops_lib.engine.deduplication import deduplicate, other_shards
+from dj_ops_lib.engine.decisions import Tally
 from dj_ops_lib.engine.memo import Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import RECENT_COMMITS, Cost, costs_of
 from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.engine.probing import probe_shard
 from dj_ops_lib.engine.runner import StageRun, run_operators
+from dj_ops_lib.engine.settling import Settled, settle
 from dj_ops_lib.engine.spool import Spool, spool_folder
 from dj_ops_lib.engine.tables import read_frame, to_batches
-from dj_ops_lib.errors import ConflictError, RecipeError
+from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Deduplicator, Operator
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.registry import nearest
@@ -31,9 +31,6 @@ from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
 
 __all__ = ["probe_shard", "process_shard"]
-
-CONFLICT_RETRIES = 20
-"""How often duplicates are decided again because another shard was written meanwhile."""
 
 
 def process_shard(
@@ -102,13 +99,24 @@ def process_shard(
         rows_in=len(rows),
         operators=_uses(chosen.operators, run),
     )
-    version, result, run = _commit(warehouse, table, chosen, run, schema=schema, by=provenance)
+    if chosen.deduplicates:
+        done = settle(
+            warehouse, table, run.rows, _deduplicator(chosen), schema=schema, by=provenance
+        )
+    else:
+        batches = to_batches(run.rows, schema)
+        version = warehouse.replace_shard(
+            table, shard, batches, schema=schema, provenance=provenance
+        )
+        done = Settled(version, run.rows)
+    result = done.rows
+    tallies = _without_copies(run.tallies, result) if chosen.deduplicates else run.tallies
     spool.remove()
     kept = result.filter("keep")
     return StageReport(
         table=table,
         shard=shard,
-        version=version,
+        version=done.version,
         rows_in=len(rows),
         rows_out=len(result),
         kept=len(kept),
@@ -120,8 +128,9 @@ def process_shard(
         cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
         measured=len(run.touched),
         reused=len(rows) - len(run.touched),
-        funnel=summary.funnel(run.tallies),
+        funnel=summary.funnel(tallies),
         histograms=summary.histograms(result, chosen.columns, chosen.operators),
+        redecided=done.redecided,
     )
 
 
@@ -131,6 +140,20 @@ def _stage(recipe: Recipe, name: str) -> Stage:
             return stage
     names = [s.name for s in recipe.stages]
     raise RecipeError(f"recipe '{recipe.name}' has no stage '{name}'{nearest(name, names)}")
+
+
+def _deduplicator(stage: Stage) -> Deduplicator:
+    operator = stage.operators[-1]
+    if not isinstance(operator, Deduplicator):
+        raise RecipeError(f"stage '{stage.name}': a deduplicator must be its last operator")
+    return operator
+
+
+def _without_copies(tallies: Sequence[Tally], rows: pl.DataFrame) -> list[Tally]:
+    """A deduplicating stage's tallies, with the copies that were rejected after all measuring."""
+    *others, last = tallies
+    copies = len(rows) - rows["duplicate_of"].null_count()
+    return [*others, dataclasses.replace(last, rejected=copies, rows_out=last.rows_out - copies)]
 
 
 def recent_costs(warehouse: Warehouse, table: str) -> dict[str, Cost]:
@@ -186,51 +209,3 @@ def _add_other_tables(
     for name in sorted(others, key=lambda t: (not t.endswith(f"/{stage}"), t)):
         if name != table:
             _add_table(memo, warehouse, operators, name, shard)
-
-
-def _commit(
-    warehouse: Warehouse,
-    table: str,
-    stage: Stage,
-    run: StageRun,
-    *,
-    schema: pa.Schema,
-    by: Provenance,
-) -> tuple[int, pl.DataFrame, StageRun]:
-    """Write the shard; a stage that deduplicates decides against the version that it replaces."""
-    if not stage.deduplicates:
-        batches = to_batches(run.rows, schema)
-        version = warehouse.replace_shard(table, by.shard, batches, schema=schema, provenance=by)
-        return version, run.rows, run
-    operator = stage.operators[-1]
-    if not isinstance(operator, Deduplicator):
-        raise RecipeError(f"stage '{stage.name}': a deduplicator must be its last operator")
-    for pause in _pauses():
-        time.sleep(pause)
-        seen = warehouse.version(table)
-        index = other_shards(warehouse, table, by.shard, operator, seen)
-        result, tally = deduplicate(run.rows, operator, index)
-        try:
-            version = warehouse.replace_shard(
-                table,
-                by.shard,
-                to_batches(result, schema),
-                schema=schema,
-                provenance=by,
-                expected_version=seen,
-            )
-        except ConflictError:
-            continue
-        found = [tally(t) if t.operator == operator.name else t for t in run.tallies]
-        return version, result, StageRun(run.rows, tuple(found), run.touched, run.split)
-    raise ConflictError(
-        f"table '{table}': other shards were committed {CONFLICT_RETRIES} times while duplicates "
-        f"of shard '{by.shard}' were looked for; run fewer shards of it at a time"
-    )
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds to wait before each try: none, then longer and random, so that writers spread."""
-    yield 0.0
-    for attempt in range(CONFLICT_RETRIES - 1):
-        yield random.uniform(0, min(5.0, 0.1 * 2**attempt))  # noqa: S311  not for secrets

@@ -172,6 +172,8 @@ def _step_lines(step: Step) -> list[str]:
         + f", run {made_by.run_id or 'unknown'}, code {made_by.code_version or 'unknown'}, from "
         + (where if made_by.input_table else "the annotation file")
     )
+    if made_by.reason:
+        found.append(f"  decided again by that run: {made_by.reason}")
     found.extend(
         f"  {o.operator} {json.dumps(dict(o.parameters), ensure_ascii=False)} (version {o.version})"
         for o in made_by.operators

@@ -61,6 +61,8 @@ class Provenance:
         rows_out: Rows written; the warehouse counts them and fills this in.
         rows_withheld: Rows given that were not written, because they were taken down; likewise.
         operators: The stage's operators in recipe order.
+        reason: Why rows were decided again, where it is not the stage that was run over the shard:
+            the rest is then that of the commit before, but for `run_id` and `code_version`.
     """
 
     run_id: str = ""
@@ -77,6 +79,7 @@ class Provenance:
     rows_out: int = 0
     rows_withheld: int = 0
     operators: tuple[OperatorUse, ...] = ()
+    reason: str = ""
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Provenance:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import ClassVar
 
-import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
@@ -18,10 +17,13 @@ class VideoDeduplicator(Deduplicator):
     """Finds clips whose compressed video is the same byte for byte.
 
     The hash is the MD5 over the packets of the video streams, so it does not see the container,
-    its metadata or the sound. Of equal clips the first is kept. A clip in the middle of a file
-    is the packets of its own frames (Data-Juicer sees whole files only), and edits are part of
-    it. Several video streams are hashed one by one and their hashes together, where Data-Juicer
-    hashes the streams one after the other. A clip without packets repeats nothing.
+    its metadata or the sound. A clip in the middle of a file is the packets of its own frames
+    (Data-Juicer sees whole files only), and edits are part of it. Several video streams are hashed
+    one by one and their hashes together, where Data-Juicer hashes the streams one after the other.
+    A clip without packets repeats nothing.
+
+    Of equal clips the one that was kept first stays. If it goes, the next one comes back: in the
+    run that removes it, and after a takedown in the next run of any shard of the table.
 
     Source: Data-Juicer's operator of the same name.
     """
@@ -44,23 +46,10 @@ class VideoDeduplicator(Deduplicator):
         """Hash the packets as they come."""
         return _PacketHash(clip)
 
-    def match(self, shard: pl.DataFrame, index: pl.LazyFrame) -> pl.DataFrame:
-        """Equal hashes, first against the index, then within the shard in its order."""
-        keys = ["video_hash", "video_text_hash"] if self.consider_text else ["video_hash"]
-        ours = shard.select("clip_id", *keys).drop_nulls("video_hash")
-        known = (
-            index.join(ours.lazy().select(keys).unique(), on=keys, how="semi", nulls_equal=True)
-            .group_by(keys)
-            .agg(pl.col("clip_id").min().alias("known"))
-            .collect()
-        )
-        first = pl.col("clip_id").first().over(keys)
-        return (
-            ours.join(known, on=keys, how="left", nulls_equal=True, maintain_order="left")
-            .with_columns(duplicate_of=pl.coalesce("known", first))
-            .filter(pl.col("duplicate_of") != pl.col("clip_id"))
-            .select("clip_id", "duplicate_of", duplicate_distance=pl.lit(0.0))
-        )
+    @property
+    def compares(self) -> tuple[str, ...]:
+        """The packets, and the text if asked for."""
+        return ("video_hash", "video_text_hash") if self.consider_text else ("video_hash",)
 
 
 class _PacketHash(Observer):

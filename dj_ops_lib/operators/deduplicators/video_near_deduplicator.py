@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from dj_ops_lib.near_search import Words
+
 FRAMES, SEGMENTS, EDGE = 16, 4, 128
 """Frames looked at, the groups they are averaged in, and the edges they are scaled to."""
 
@@ -45,8 +47,10 @@ class VideoNearDeduplicator(Deduplicator):
     such as a black one, has no hash and repeats nothing.
 
     With `policy: first` a kept clip stays kept: later shards' copies are dropped. With `best` the
-    copy with the most pixels, then bit rate, then duration is kept; a worse copy that another
-    shard keeps is dropped when that shard is materialized again.
+    copy with the most pixels, then bit rate, then duration, then the first clip_id is kept: a
+    worse copy that another shard keeps is dropped there in the same run. Either way a clip that
+    was dropped comes back when what it repeats is no longer kept: in the run that changes that,
+    and after a takedown in the next run of any shard of the table.
 
     Source: this project; the hash follows C. Zauner, "Implementation and benchmarking of
     perceptual image hash functions", 2010 (pHash), banding follows P. Indyk and R. Motwani,
@@ -75,43 +79,33 @@ class VideoNearDeduplicator(Deduplicator):
         """Collect the frames; they are small."""
         return _Hash(clip)
 
-    def match(self, shard: pl.DataFrame, index: pl.LazyFrame) -> pl.DataFrame:
-        """The nearest clip that is kept, in the index or in the shard."""
-        from dj_ops_lib.near_search import as_words, near_pairs
+    @property
+    def compares(self) -> tuple[str, ...]:
+        """The hash."""
+        return ("video_perceptual_hash",)
 
-        ours = _hashed(shard)
-        if self.policy == "best":
-            ours = ours.sort(*QUALITY, descending=True, nulls_last=True, maintain_order=True)
-        theirs = _hashed(index.select(shard.columns).collect()).sort("clip_id")
-        words, known = (as_words(f["video_perceptual_hash"].to_list()) for f in (ours, theirs))
+    @property
+    def prefers(self) -> tuple[str, ...]:
+        """Pixels, then bit rate, then duration, if the best is asked for."""
+        return QUALITY if self.policy == "best" else ()
+
+    def pairs(self, clips: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        """Clips whose hashes differ in few bits, found by bands."""
+        from dj_ops_lib.near_search import near_pairs
+
         largest = int(self.max_distance * BITS)
-        # (distance, rank, clip_id) of the best clip that each of ours repeats.
-        nearest: dict[int, tuple[int, int, str]] = {}
-        quality, known_quality = (f.select(QUALITY).rows() for f in (ours, theirs))
-        known_ids, own_ids = theirs["clip_id"].to_list(), ours["clip_id"].to_list()
-        for query, other, distance in zip(*near_pairs(words, known, largest), strict=True):
-            if self.policy == "best" and _better(quality[query], known_quality[other]):
-                continue
-            candidate = (int(distance), 0, known_ids[other])
-            nearest[query] = min(candidate, nearest.get(query, candidate))
-        for query, other, distance in zip(*near_pairs(words, words, largest), strict=True):
-            # Pairs come in the order of the first, so whether the earlier clip is kept is known.
-            if other < query and other not in nearest:
-                candidate = (int(distance), 1 + int(other), own_ids[other])
-                nearest[query] = min(candidate, nearest.get(query, candidate))
-        rows = [(own_ids[q], of, distance / BITS) for q, (distance, _, of) in nearest.items()]
-        schema = {"clip_id": pl.String, "duplicate_of": pl.String, "duplicate_distance": pl.Float64}
-        found = pl.DataFrame(rows, schema, orient="row")
-        return shard.select("clip_id").join(found, on="clip_id", maintain_order="left")
+        clip, other, bits = near_pairs(_words(clips), _words(known), largest)
+        return pl.DataFrame({"clip": clip, "known": other, "distance": bits / BITS})
 
 
-def _hashed(clips: pl.DataFrame) -> pl.DataFrame:
-    return clips.drop_nulls("video_perceptual_hash")
+def _words(clips: pl.DataFrame) -> Words:
+    """The hashes as bits; in slices, since a million strings at once are 150 MB on their way."""
+    import numpy as np
 
+    from dj_ops_lib.near_search import as_words
 
-def _better(one: tuple[float | None, ...], other: tuple[float | None, ...]) -> bool:
-    """Whether the first quality is higher; equal ones leave the clip that was first."""
-    return [v or 0 for v in one] > [v or 0 for v in other]
+    hashes = (part["video_perceptual_hash"].to_list() for part in clips.iter_slices(2**16))
+    return np.concatenate([as_words(h) for h in hashes]) if len(clips) else as_words([])
 
 
 class _Hash(Observer):

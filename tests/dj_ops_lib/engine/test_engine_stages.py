@@ -320,19 +320,19 @@ def test_duplicates_are_found_within_and_across_shards(twins: Workshop) -> None:
 def test_a_shard_that_was_overtaken_decides_again(
     twins: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dj_ops_lib.engine import shard as engine
+    from dj_ops_lib.engine import settling
 
     operator = VideoDeduplicator()
-    real, overtaken = engine.other_shards, []
+    real, overtaken = settling.published, []
 
-    def slow(*arguments: object) -> pl.LazyFrame:
+    def slow(*arguments: object) -> pl.DataFrame:
         seen = real(*arguments)  # type: ignore[arg-type]
         if not overtaken:
             overtaken.append(True)
             twins.run(operator, shard="0")
         return seen
 
-    monkeypatch.setattr(engine, "other_shards", slow)
+    monkeypatch.setattr(settling, "published", slow)
     twins.run(operator, shard="1")
     rows = {r["source_id"]: r for s in "01" for r in twins.rows(shard=s)}
     assert sorted(n for n, r in rows.items() if r["keep"]) == ["w", "x"]

@@ -1,13 +1,21 @@
 """Near duplicates through the engine: across shards, again, and by quality."""
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
 import pytest
 
 from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.warehouse import Warehouse
+from dj_ops_lib.warehouse.tombstones import Tombstone
 
 NAME = "video_near_deduplicator"
+TABLE = "toys/r/cleaned"
 
 
 def encode(path, seed, width, crf):
@@ -54,8 +62,165 @@ def test_the_first_published_copy_stays_and_a_second_run_says_the_same(copies):
     assert kept(copies, "0", "1") == {"small", "other"}
 
 
-def test_the_best_copy_stays_once_the_other_shard_has_run_again(copies):
+def test_a_better_copy_of_a_later_shard_replaces_the_published_one_at_once(copies):
     operator = make_operator(NAME, {"policy": "best"})
-    for shard in "010":
+    copies.run(operator, shard="0")
+    before = {r["source_id"]: r for r in copies.rows(shard="0")}
+    report = copies.run(operator, shard="1")
+    assert kept(copies, "0", "1") == {"large", "other"}
+    (changed,) = report.redecided
+    assert (changed.shard, changed.dropped, changed.restored, changed.kept) == ("0", 1, 0, 1)
+    assert changed.version == copies.warehouse.version(TABLE) == report.version + 1
+
+    after = {r["source_id"]: r for r in copies.rows(shard="0")}
+    (large,) = copies.rows(shard="1")
+    decided = {
+        "keep": False,
+        "rejected_by": NAME,
+        "duplicate_of": large["clip_id"],
+        "duplicate_distance": after["small"]["duplicate_distance"],
+    }
+    assert 0 <= decided["duplicate_distance"] <= 0.25
+    assert after == {"small": before["small"] | decided, "other": before["other"]}
+    assert copies.run(operator, shard="1").redecided == ()
+    assert copies.run(operator, shard="0").redecided == ()
+    assert kept(copies, "0", "1") == {"large", "other"}
+
+
+def test_the_other_shards_commit_says_by_whom_and_why_and_what_its_rows_are_made_from(copies):
+    operator = make_operator(NAME, {"policy": "best"})
+    first = copies.run(operator, shard="0")
+    copies.run(operator, shard="1")
+    made, _, again = copies.warehouse.history(TABLE, since=first.version - 1)
+    assert again.shard == "0"
+    assert "shard '1'" in again.provenance.reason
+    assert again.provenance.input_table == "toys/media"
+    assert again.provenance.input_version == made.provenance.input_version
+    assert again.provenance.rows_in == made.provenance.rows_in
+    (before,), (after,) = made.provenance.operators, again.provenance.operators
+    assert (before.measured, before.rejected, after.measured, after.rejected) == (2, 0, 0, 1)
+    explained = copies.warehouse.explain(TABLE, copies.rows(shard="0")[0]["clip_id"])
+    assert any("shard '1' changed which copies are kept" in line for line in explained.lines())
+
+
+def test_a_run_that_is_killed_in_between_keeps_both_and_running_it_again_does_the_rest(
+    copies, monkeypatch
+):
+    operator = make_operator(NAME, {"policy": "best"})
+    copies.run(operator, shard="0")
+    real = Warehouse.replace_shard
+
+    def killed(self, table, shard, *arguments, **named):
+        if shard == "0":
+            raise KeyboardInterrupt
+        return real(self, table, shard, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Warehouse, "replace_shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copies.run(operator, shard="1")
+    assert kept(copies, "0", "1") == {"small", "large", "other"}
+    assert [r.dropped for r in copies.run(operator, shard="1").redecided] == [1]
+    assert kept(copies, "0", "1") == {"large", "other"}
+
+
+def test_a_run_that_is_overtaken_before_it_drops_the_worse_copy_decides_again(copies, monkeypatch):
+    operator = make_operator(NAME, {"policy": "best"})
+    copies.run(operator, shard="0")
+    real, overtaken = Warehouse.replace_shard, []
+
+    def slow(self, table, shard, *arguments, **named):
+        if shard == "0" and not overtaken:
+            overtaken.append(True)
+            copies.run(operator, shard="0")  # drops its clip by itself
+        return real(self, table, shard, *arguments, **named)
+
+    monkeypatch.setattr(Warehouse, "replace_shard", slow)
+    version = copies.warehouse.version(TABLE)
+    assert copies.run(operator, shard="1").redecided == ()
+    assert copies.warehouse.version(TABLE) == version + 2
+    assert kept(copies, "0", "1") == {"large", "other"}
+
+
+@pytest.mark.parametrize("policy", ["first", "best"])
+def test_a_clip_comes_back_when_the_shard_of_its_copy_is_made_without_it(copies, policy):
+    operator = make_operator(NAME, {"policy": policy})
+    shards = "01" if policy == "best" else "10"
+    for shard in shards:
         copies.run(operator, shard=shard)
     assert kept(copies, "0", "1") == {"large", "other"}
+    copies.raw("1", [])
+    copies.probe("1")
+    report = copies.run(operator, shard="1")
+    assert [(r.shard, r.dropped, r.restored) for r in report.redecided] == [("0", 0, 1)]
+    assert kept(copies, "0") == {"small", "other"}
+    row = copies.rows(shard="0")[0]
+    assert (row["duplicate_of"], row["duplicate_distance"], row["rejected_by"]) == (None,) * 3
+
+
+def test_a_clip_whose_copy_was_taken_down_comes_back_with_the_next_run_of_any_shard(copies):
+    operator = make_operator(NAME, {})
+    copies.raw("2", [{"source_id": "other"}])
+    copies.probe("2")
+    for shard in "012":
+        copies.run(operator, shard=shard)
+    assert kept(copies, "0", "1", "2") == {"small", "other"}
+    copies.warehouse.takedown([Tombstone("source_id", "small")])
+    assert kept(copies, "0", "1", "2") == {"other"}
+    report = copies.run(operator, shard="2")
+    assert [(r.shard, r.restored) for r in report.redecided] == [("1", 1)]
+    assert kept(copies, "0", "1", "2") == {"large", "other"}
+
+
+PROGRAM = """
+    import sys
+    sys.path.insert(0, {tests!r})
+    from pathlib import Path
+    from engine_workshop import Workshop
+    from dj_ops_lib.engine.options import EngineOptions
+    from dj_ops_lib.media.access import Access
+    from dj_ops_lib.recipe import make_operator
+    from dj_ops_lib.warehouse import Warehouse
+
+    root = Path({root!r})
+    options = EngineOptions(access=Access(roots=(str(root / "videos"),)), spool=root / "spool")
+    workshop = Workshop(root, Warehouse(str(root / "warehouse")), options)
+    operator = make_operator({name!r}, {{"policy": {policy!r}}})
+    print("ready", flush=True)
+    sys.stdin.readline()
+    assert workshop.run(operator, shard={shard!r}).measured == 0
+"""
+
+
+@pytest.mark.parametrize("policy", ["first", "best"])
+def test_of_shards_that_are_made_at_the_same_time_exactly_one_keeps_a_copy(copies, policy):
+    shards = ["0", "1", "2"]
+    encode(copies.videos / "huge.mp4", 1, 480, "18")
+    copies.raw("2", [{"source_id": "huge"}, {"source_id": "other"}])
+    copies.probe("2")
+    for shard in shards:
+        copies.run(make_operator(NAME, {}), shard=shard, recipe="measured_before")
+    tests = str(Path(__file__).parent)
+    names = {"tests": tests, "root": str(copies.root), "name": NAME, "policy": policy}
+    programs = [textwrap.dedent(PROGRAM.format(shard=s, **names)) for s in shards]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", p], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for p in programs
+    ]
+    assert [p.stdout.readline() for p in processes] == ["ready\n"] * 3
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [p.returncode for p in processes] == [0] * 3
+    rows = [r for s in shards for r in copies.rows(shard=s)]
+    by_id = {r["clip_id"]: r for r in rows}
+    stay = sorted(r["source_id"] for r in rows if r["keep"])
+    assert len(stay) == 2
+    assert stay[1] == "other"
+    assert policy == "first" or stay[0] == "huge"
+    for row in rows:
+        assert row["keep"] or by_id[row["duplicate_of"]]["keep"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dj_ops_lib.clip import Edit
+from dj_ops_lib.engine.deduplication import deduplicate
 
 NAME = "video_deduplicator"
 PACKETS = [(b"key", 0.0), (b"delta", 0.04), (b"key2", 0.08), (b"delta2", 0.12)]
@@ -58,10 +59,15 @@ SCHEMA = {"clip_id": pl.String, "video_hash": pl.String, "video_text_hash": pl.S
 
 
 def matched(operator, shard, index=()):
-    frames = [pl.DataFrame(list(rows), SCHEMA, orient="row") for rows in (shard, index)]
-    found = operator.match(frames[0], frames[1].lazy())
-    assert found.columns == ["clip_id", "duplicate_of", "duplicate_distance"]
-    return found.rows()
+    """What a shard rejects, where another keeps the clips of the index."""
+    rows, known = (pl.DataFrame(list(c), SCHEMA, orient="row") for c in (shard, index))
+    nothing = pl.lit(None, pl.String)
+    published = known.with_columns(shard=pl.lit("k"), keep=True, duplicate_of=nothing)
+    rows = rows.with_columns(keep=True, rejected_by=nothing)
+    found, changes = deduplicate(rows, "s", operator, published)
+    assert changes.is_empty()
+    found = found.filter(~pl.col("keep"))
+    return found.select("clip_id", "duplicate_of", "duplicate_distance").rows()
 
 
 def test_the_first_of_equal_clips_stays(op):
