@@ -192,6 +192,10 @@ class _Attempt(Observer):
         if self.observer is not None:
             self._guard(self.observer.frame, frame)
 
+    def vectors(self, vectors: npt.NDArray[np.void], picture_type: str) -> None:
+        if self.observer is not None:
+            self._guard(self.observer.vectors, vectors, picture_type)
+
     def audio(self, samples: npt.NDArray[np.float32]) -> None:
         if self.observer is not None:
             self._guard(self.observer.audio, samples)
