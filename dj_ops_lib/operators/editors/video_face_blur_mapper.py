@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -31,14 +32,14 @@ FACE_SHARE = {"gaussian": 6, "mean": 3, "box": 3, "pixelate": 8}
 class VideoFaceBlurMapper(Editor):
     """Covers faces with a blur or a mosaic.
 
-    Faces are found in sampled frames by CenterFace (Data-Juicer uses a Haar cascade, which
+    Faces are found in sampled frames by a `detector` (Data-Juicer uses a Haar cascade, which
     OpenCV 5 no longer has, so `cv_classifier` must be empty) and followed through the clip: a
     face that is missed for up to `max_gap` stays covered, as it does one sample before it is
     first and after it is last seen. The boxes are stored. Without `radius` the blur fits the
-    size of each face, where Data-Juicer's 2 pixels leave large faces recognizable. Needs the
-    extra `faces`, whose package carries the model.
+    size of each face, where Data-Juicer's 2 pixels leave large faces recognizable. `centerface`
+    needs the extra `faces`, whose package carries the model; `yunet` needs its file.
 
-    Source: Data-Juicer's operator of the same name; `media/faces.py` for the detector.
+    Source: Data-Juicer's operator of the same name; `media/faces.py` for the detectors.
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -46,14 +47,19 @@ class VideoFaceBlurMapper(Editor):
     )
     resources: ClassVar[Resources] = Resources(memory_mb=800, model=True)
 
-    cv_classifier: Literal[""] = parameter("", "of Data-Juicer; must be empty")
+    cv_classifier: str = parameter("", "of Data-Juicer; must be empty", decides=True)
     blur_type: Literal["gaussian", "mean", "box", "pixelate"] = parameter(
         "gaussian", "what covers the faces"
     )
     radius: float | None = parameter(
         None, "radius of the blur or size of a block; default: by the face", unit="px", ge=0
     )
-    detector: Literal["centerface"] = parameter("centerface", "who finds faces")
+    detector: Literal["centerface", "yunet"] = parameter("centerface", "who finds faces")
+    detector_model: str | None = parameter(
+        None,
+        "the ONNX file of yunet, a path; its content is part of what is measured",
+        decides=True,
+    )
     threshold: float = parameter(0.4, "least confidence of a face", ge=0.05, lt=1)
     sampling_fps: float = parameter(10, "frames looked at a second", unit="1/s", gt=0)
     max_gap: float = parameter(0.5, "longest time that a face may be missed", unit="s", ge=0)
@@ -70,10 +76,38 @@ class VideoFaceBlurMapper(Editor):
     def _list_is_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
+    @pydantic.field_validator("cv_classifier")
+    @classmethod
+    def _no_cascade(cls, value: str) -> str:
+        if value:
+            raise ValueError(
+                "must be empty: OpenCV 5 has no Haar cascades; `detector: centerface` needs no "
+                "file, `detector: yunet` takes an ONNX file as `detector_model`"
+            )
+        return value
+
+    @pydantic.field_validator("detector_model")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        # Workers have another working directory.
+        return None if value is None else str(Path(value).expanduser().absolute())
+
+    @pydantic.model_validator(mode="after")
+    def _detector_has_its_file(self) -> VideoFaceBlurMapper:
+        if self.detector == "yunet" and self.detector_model is None:
+            raise ValueError("yunet needs its file: give detector_model, from opencv_zoo on GitHub")
+        if self.detector != "yunet" and self.detector_model is not None:
+            raise ValueError(f"{self.detector} has its own file: leave detector_model out")
+        return self
+
     @property
     def model_revision(self) -> str:
-        """The model; its file has not changed since it was published."""
-        return self.detector
+        """The detector and the content of its file; CenterFace's has one version only."""
+        if self.detector_model is None:
+            return self.detector
+        from dj_ops_lib.media.model_file import file_identity
+
+        return f"{self.detector} {file_identity(self.detector_model)}"
 
     def needs(self) -> Frames:
         """Sampled frames, no larger than the detector's input."""
@@ -83,7 +117,7 @@ class VideoFaceBlurMapper(Editor):
         """Find faces in each sampled frame and follow them."""
         from dj_ops_lib.media.faces import DETECTORS
 
-        return _Faces(self, clip, DETECTORS[self.detector](self.threshold))
+        return _Faces(self, clip, DETECTORS[self.detector](self.threshold, self.detector_model))
 
 
 class _Faces(Observer):
