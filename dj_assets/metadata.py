@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dj_assets import charts
-from dj_ops_lib.report import FunnelStep, Histogram, StageReport
+from dj_ops_lib.report import FunnelStep, Histogram, Redecided, StageReport
 
 if TYPE_CHECKING:
     from dj_ops_lib.sources.manifest import Manifest
@@ -107,12 +108,53 @@ def of_shard(
     if report.errors:
         classes = sorted(report.errors.items(), key=lambda e: (-e[1], e[0]))
         metadata["error_classes"] = dg.MetadataValue.text(_listed(classes))
+    if report.redecided:
+        dropped = sum(r.dropped for r in report.redecided)
+        restored = sum(r.restored for r in report.redecided)
+        metadata["rows_dropped_elsewhere"] = dg.MetadataValue.int(dropped)
+        metadata["rows_restored_elsewhere"] = dg.MetadataValue.int(restored)
     metadata["funnel"] = funnel_table(report.funnel)
     metadata["dagster/table_name"] = dg.MetadataValue.text(report.table.replace("/", "."))
     metadata["dagster/uri"] = dg.MetadataValue.text(address)
     charted = {f"histogram/{h.column}": histogram_chart(h) for h in _by_weight(report.histograms)}
     schema_entry = {"dagster/column_schema": column_schema(schema, described=False)}
     return bounded(metadata | schema_entry | charted, limit=SHARD_BYTES, optional=list(charted))
+
+
+_OF_THE_RUN = ("rows_measured", "rows_reused", "wall_seconds", "cpu_seconds")
+
+
+def of_redecided(
+    before: Mapping[str, dg.MetadataValue], change: Redecided, rows: pa.Table
+) -> Metadata:
+    """What is known of a shard in which another one has changed which copies are kept.
+
+    Args:
+        before: The shard's metadata until then.
+        change: What was changed.
+        rows: Its rows now.
+    """
+    fewer = change.dropped - change.restored
+    kept = rows.filter(rows["keep"])
+    rejected = int(str(before["rows_rejected"].value)) + fewer
+    seconds = pc.sum(kept["duration_s"]).as_py() or 0.0
+    numbers: Metadata = {
+        "rows_kept": dg.MetadataValue.int(change.kept),
+        "rows_rejected": dg.MetadataValue.int(rejected),
+        "video_seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "table_version": dg.MetadataValue.int(change.version),
+    }
+    if "keep_rate" in before and rows.num_rows:
+        rate = change.kept / rows.num_rows
+        numbers["keep_rate"] = dg.MetadataValue.float(round(rate, 4))
+    funnel = before.get("funnel")
+    if isinstance(funnel, dg.TableMetadataValue):
+        *steps, last = (dict(record.data) for record in funnel.records)
+        last["rejected"] = int(last["rejected"] or 0) + fewer
+        last["rows out"] = int(last["rows out"] or 0) - fewer
+        records = [dg.TableRecord(step) for step in (*steps, last)]
+        numbers["funnel"] = dg.MetadataValue.table(records, funnel.schema)
+    return {k: v for k, v in before.items() if k not in _OF_THE_RUN} | numbers
 
 
 def of_manifest(

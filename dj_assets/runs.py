@@ -92,6 +92,12 @@ class Made:
     run_id: str
     metadata: Mapping[str, dg.MetadataValue]
 
+    @property
+    def table_version(self) -> int:
+        """The version of the table that holds it; 0 for what was reported by hand."""
+        told = self.metadata.get("table_version")
+        return int(str(told.value)) if told is not None else 0
+
 
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, Made]:
     """The newest materialization by shard; by None for an asset without partitions."""
@@ -117,7 +123,8 @@ def outdated(
 
     A shard is up to date if Dagster calls each of its assets fresh (made with today's code from
     today's input, what the UI shows as synced), the run that made it succeeded (a failed check
-    fails its run), and the shard is in its table.
+    fails its run), and the shard is in its table as that run left it: another shard's run that was
+    killed may have changed it without a word to Dagster, and so may `dj run`.
     """
     # Private, but the only thing that says what the UI says; moves with the pinned version.
     from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
@@ -129,7 +136,7 @@ def outdated(
     keys = [k for k in graph.get_all_asset_keys() if graph.get(k).is_partitioned]
     history = {k: latest(instance, k) for k in keys}
     tables = {k: k.to_user_string() for k in keys}
-    shards = {k: warehouse.shards(t) if warehouse.exists(t) else {} for k, t in tables.items()}
+    shards = {k: _written(warehouse, t) for k, t in tables.items()}
     succeeded = functools.cache(lambda run_id: _succeeded(instance, run_id))
 
     def current(key: dg.AssetKey, shard: str | None) -> bool:
@@ -137,6 +144,7 @@ def outdated(
         return (
             made is not None
             and shard in shards[key]
+            and shards[key][shard] <= made.table_version
             and succeeded(made.run_id)
             and resolver.get_status(key, shard) is StaleStatus.FRESH
         )
@@ -146,6 +154,17 @@ def outdated(
         for run in runs
         if not all(current(k, run.shard) for k in keys if k.path[0] in run.sources)
     ]
+
+
+def _written(warehouse: Warehouse, table: str) -> dict[str, int]:
+    """The version that last wrote each shard of a table; 0 where a whole table was written."""
+    from dj_ops_lib.warehouse.history import shard_commits
+
+    if not warehouse.exists(table):
+        return {}
+    commits = shard_commits(warehouse.history(table))
+    versions = {shard: commit.version for shard, commit in commits.items()}
+    return dict.fromkeys(warehouse.shards(table), 0) | versions
 
 
 def _succeeded(instance: dg.DagsterInstance, run_id: str) -> bool:

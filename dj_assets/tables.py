@@ -12,7 +12,7 @@ from collections.abc import Callable
 import dagster as dg
 import pyarrow as pa
 
-from dj_assets import checks, metadata
+from dj_assets import checks, metadata, redecided
 from dj_assets.automation import fill_missing
 from dj_assets.partitions import backfill_policy, shards_of
 from dj_assets.resources import Compute, Turn, WarehouseResource
@@ -88,6 +88,7 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
             made = metadata.of_shard(report, address, shard.rows.schema, taken_down=shard.withheld)
             context.add_asset_metadata(made, partition_key=name)
             context.log.info(_summary(report))
+            redecided.log(context, key, store, report)
         return checks.publish(context, key, verdicts)
 
     return stage
