@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -103,8 +104,11 @@ class Operator(pydantic.BaseModel, ABC):
     @pydantic.field_validator("*", mode="after")
     @classmethod
     def _is_number(cls, value: Any) -> Any:
-        if isinstance(value, float) and math.isnan(value):
-            raise ValueError("expected a number, not NaN")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and math.isnan(number):
+                raise ValueError("expected a number, not NaN")
+            if isinstance(number, int) and not -sys.maxsize <= number <= sys.maxsize:
+                raise ValueError(f"expected a whole number of at most {sys.maxsize}")
         return value
 
     def needs(self) -> Need:

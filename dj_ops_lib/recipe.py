@@ -294,9 +294,17 @@ def _build(model: type[Model], subject: str, given: Mapping[str, Any], error: An
     except pydantic.ValidationError as problem:
         first = problem.errors(include_url=False)[0]
         key = str(first["loc"][0]) if first["loc"] else ""
-        value = f" {given[key]!r}" if key in given else ""
+        value = f" {_short(repr(given[key]))}" if key in given else ""
         named = f"{subject}: {key}{value}" if key else subject
-        raise error(key, f"{named}: {first['msg']}") from None
+        reason = _short(first["msg"].removeprefix("Value error, "), 500)
+        raise error(key, f"{named}: {reason}") from None
+
+
+def _short(text: str, most: int = 100) -> str:
+    """`text` as any terminal can show it, its middle left out beyond `most` characters."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 def _check_stage(document: YamlFile, stages: Sequence[Stage], at: tuple[str | int, ...]) -> None:

@@ -63,7 +63,7 @@ def check_filter(stream: str, name: str, arguments: Mapping[str, str]) -> None:
     allowed = VIDEO_FILTERS if stream == "video" else AUDIO_FILTERS
     if name not in allowed:
         raise ValueError(
-            f"the {stream} filter '{name}' is not allowed: filters that read files, change time "
+            f"the {stream} filter {name!r} is not allowed: filters that read files, change time "
             "or have several inputs are left out (media/filter_rules.py lists the allowed ones)"
         )
     for option in sorted(FILE_OPTIONS & set(arguments)):

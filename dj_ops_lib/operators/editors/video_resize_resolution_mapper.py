@@ -10,6 +10,9 @@ import pydantic
 from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.operator import Editor, EditResult, parameter
 
+LARGEST_EDGE = 32_768
+"""Pixels of an edge that clips are enlarged to at most: no encoder takes more."""
+
 
 class VideoResizeResolutionMapper(Editor):
     """Resizes a clip whose width or height lies outside a range.
@@ -21,15 +24,15 @@ class VideoResizeResolutionMapper(Editor):
     Source: Data-Juicer's operator of the same name.
     """
 
-    min_width: int = parameter(1, "smallest width", unit="px", ge=0)
+    min_width: int = parameter(1, "smallest width", unit="px", ge=0, le=LARGEST_EDGE)
     max_width: int = parameter(sys.maxsize, "largest width", unit="px", ge=2)
-    min_height: int = parameter(1, "smallest height", unit="px", ge=0)
+    min_height: int = parameter(1, "smallest height", unit="px", ge=0, le=LARGEST_EDGE)
     max_height: int = parameter(sys.maxsize, "largest height", unit="px", ge=2)
     force_original_aspect_ratio: Literal["disable", "decrease", "increase"] = parameter(
         "disable", "shrink or enlarge the side that deviates from the clip's aspect ratio"
     )
     force_divisible_by: int = parameter(
-        2, "both edges become a multiple of this where the ratio is kept", unit="px", ge=1
+        2, "both edges become a multiple of this where the ratio is kept", unit="px", ge=1, le=1024
     )
 
     @pydantic.field_validator("force_original_aspect_ratio", mode="before")

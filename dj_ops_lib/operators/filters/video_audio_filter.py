@@ -44,8 +44,12 @@ class VideoAudioFilter(Filter):
     max_silence_ratio: float = parameter(0.9, "largest silent share kept", decides=True)
     min_loudness: float = parameter(-70, "lowest loudness kept", unit="LUFS", decides=True)
     max_loudness: float = parameter(0, "highest loudness kept", unit="LUFS", decides=True)
-    silence_level: float = parameter(-60, "level below which it is silent", unit="dBFS", lt=0)
-    silence_duration: float = parameter(0.5, "shortest silence counted", unit="s", gt=0)
+    silence_level: float = parameter(
+        -60, "level below which it is silent", unit="dBFS", lt=0, ge=-200
+    )
+    silence_duration: float = parameter(
+        0.5, "shortest silence counted", unit="s", ge=0.001, le=86400
+    )
 
     def needs(self) -> Audio:
         """All channels at the standard's rate."""

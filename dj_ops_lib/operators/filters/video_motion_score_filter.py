@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Image = npt.NDArray[np.uint8]
     FlowFunction = Callable[[Image, Image], npt.NDArray[np.float32]]
 
+LARGEST_EDGE = 8192
+"""Pixels of an edge that frames are enlarged to at most."""
+
 NO_PAIR = -1.0
 """The score of a clip that has fewer than two frames to compare."""
 
@@ -58,13 +61,15 @@ class VideoMotionScoreFilter(Filter):
     method: Literal["farneback", "dis", "motion_vectors"] = parameter(
         "farneback", "optical flow (dis is faster, and right for fast motion), or the codec's own"
     )
-    divisible: int = parameter(1, "edges are floored to a multiple of this", unit="px", ge=1)
+    divisible: int = parameter(
+        1, "edges are floored to a multiple of this", unit="px", ge=1, le=1024
+    )
     relative: bool = parameter(False, "divide by the frame's diagonal")
     pyr_scale: float = parameter(0.5, "Farneback: scale between pyramid levels", gt=0, lt=1)
     levels: int = parameter(3, "Farneback: pyramid levels", ge=1, le=32)
-    winsize: int = parameter(15, "Farneback: averaging window", unit="px", ge=1)
-    iterations: int = parameter(3, "Farneback: iterations a level", ge=1)
-    poly_n: int = parameter(5, "Farneback: neighbourhood of the expansion", unit="px", ge=3)
+    winsize: int = parameter(15, "Farneback: averaging window", unit="px", ge=1, le=255)
+    iterations: int = parameter(3, "Farneback: iterations a level", ge=1, le=100)
+    poly_n: int = parameter(5, "Farneback: neighbourhood of the expansion", unit="px", ge=3, le=31)
     poly_sigma: float = parameter(1.2, "Farneback: width of its Gaussian", unit="px", gt=0)
     flags: Literal[0, 256] = parameter(0, "Farneback: 256 averages with a Gaussian window")
     if_output_optical_flow: Literal[False] = parameter(
@@ -76,8 +81,8 @@ class VideoMotionScoreFilter(Filter):
     def _edges(cls, value: Any) -> Any:
         edges = tuple(value) if isinstance(value, list) else value
         given = edges if isinstance(edges, tuple) else (edges,)
-        if any(isinstance(e, int) and e < 1 for e in given):
-            raise ValueError("edges are at least 1 pixel")
+        if any(isinstance(e, int) and not 1 <= e <= LARGEST_EDGE for e in given):
+            raise ValueError(f"edges are 1 to {LARGEST_EDGE} pixels")
         return edges
 
     def needs(self) -> Frames | MotionVectors:

@@ -23,6 +23,9 @@ DETECTOR_PARAMETERS = {
 }
 """The parameters that only some detectors take, by detector."""
 
+LARGEST_WEIGHT = 1000
+"""Only the ratio of weights matters."""
+
 
 class VideoSplitBySceneMapper(Splitter):
     """Cuts a clip at its scene changes, exact to the frame.
@@ -84,8 +87,10 @@ class VideoSplitBySceneMapper(Splitter):
                 raise ValueError(f"'{name}' is not a parameter of {self.detector}")
         if self.kernel_size is not None and self.kernel_size % 2 == 0:
             raise ValueError("kernel_size must be odd")
-        if self.weights is not None and not any(self.weights):
-            raise ValueError("weights must not all be 0")
+        if self.weights is not None and not 0 < max(self.weights) <= LARGEST_WEIGHT:
+            raise ValueError(f"weights are at most {LARGEST_WEIGHT}, and one is above 0")
+        if self.weights is not None and min(self.weights) < 0:
+            raise ValueError("weights must not be negative")
         return self
 
     def needs(self) -> Frames:
