@@ -24,6 +24,17 @@ def lines(*texts, height=180, width=320):
     return image, area / (height * width)
 
 
+@pytest.mark.parametrize("scale", [0.5, 1, 4])
+def test_text_is_found_in_small_and_large_frames(op, feed, scale):
+    image, share = lines("HELLO WORLD", "SECOND LINE")
+    size = (round(320 * scale), round(180 * scale))
+    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    asked = op(NAME).needs().size.resolve(*size)
+    looked_at = cv2.resize(shown, asked, interpolation=cv2.INTER_AREA)
+    ratio = feed(op(NAME), [looked_at])["video_ocr_area_ratio"]
+    assert share * 0.8 <= ratio <= share * 1.9
+
+
 @pytest.mark.parametrize("texts", [("HELLO WORLD",), ("HELLO WORLD", "SECOND LINE")])
 def test_the_ratio_is_that_of_the_boxes(op, feed, texts):
     image, share = lines(*texts)
@@ -54,8 +65,14 @@ class Overlapping:
 
 def test_overlapping_boxes_count_once(op, clip, monkeypatch, feed):
     monkeypatch.setattr(module, "text_detector", Overlapping)
-    image = np.zeros((20, 80, 3), np.uint8)
-    assert feed(op(NAME), [image])["video_ocr_area_ratio"] == pytest.approx(0.5, abs=0.01)
+    image = np.zeros((80, 80, 3), np.uint8)
+    assert feed(op(NAME), [image])["video_ocr_area_ratio"] == pytest.approx(1 / 8, abs=0.005)
+
+
+def test_a_box_higher_than_a_line_is_no_text(op, monkeypatch, feed):
+    monkeypatch.setattr(module, "text_detector", Overlapping)
+    image = np.zeros((40, 80, 3), np.uint8)  # the boxes have half the picture's height
+    assert feed(op(NAME), [image])["video_ocr_area_ratio"] == 0
 
 
 def test_the_model_is_loaded_without_the_network(op, feed, monkeypatch):
