@@ -144,14 +144,18 @@ def failure_of(error: BaseException, otherwise: str) -> Failure:
         error: What was raised.
         otherwise: Error class where the exception tells none.
     """
+    if _is_memory(error) or _is_memory(error.__cause__):  # a codec's is the cause of a MediaError
+        return Failure("out_of_memory", f"the memory limit of a worker was reached: {error}")
     if isinstance(error, MediaError):
         return Failure(error.error_class, str(error))
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        return Failure("out_of_memory", f"the memory limit of a worker was reached: {error}")
-    # OpenCV reports a failed allocation as its own error, code -4 (StsNoMem).
-    if type(error).__module__ == "cv2" and getattr(error, "code", None) == -4:
-        return Failure("out_of_memory", f"the memory limit of a worker was reached: {error}")
     return Failure(otherwise, f"{type(error).__name__}: {error}")
+
+
+def _is_memory(error: BaseException | None) -> bool:
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    # OpenCV reports a failed allocation as its own error, code -4 (StsNoMem).
+    return type(error).__module__ == "cv2" and getattr(error, "code", None) == -4
 
 
 class _Attempt(Observer):

@@ -205,6 +205,40 @@ class WordsAnnotator(Annotator):
         return {"words": len((clip.text or "").split())}
 
 
+class _Flow(Observer):
+    def __init__(self) -> None:
+        import cv2
+
+        self.flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.before: Any = None
+        self.frames = 0
+
+    def frame(self, frame: Frame) -> None:
+        if self.before is not None:
+            self.flow.calc(self.before, frame.image, None)
+        self.before = frame.image.copy()
+        self.frames += 1
+
+    def result(self) -> Any:
+        return {"flow_frames": self.frames}
+
+
+class FlowFilter(Filter):
+    """DIS optical flow, asked of OpenCV without a look at the picture's shape."""
+
+    name: ClassVar[str] = "flow_filter"
+    columns: ClassVar[tuple[Column, ...]] = (Column("flow_frames", pa.int64(), "frames"),)
+
+    def needs(self) -> Need:
+        return Frames(Every(), Size(), "gray")
+
+    def observe(self, clip: Clip) -> Observer:
+        return _Flow()
+
+    def keep(self) -> pl.Expr:
+        return pl.col("flow_frames") > 0
+
+
 class _Trouble(Observer):
     def __init__(self, operator: TroubleFilter, clip: Clip) -> None:
         self.operator, self.clip = operator, clip

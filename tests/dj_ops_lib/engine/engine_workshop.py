@@ -1,8 +1,10 @@
-"""Small real videos, and shards made of them."""
+"""Small real videos, shards made of them, and a look at the processes that make them."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 import polars as pl
+import psutil
 import pyarrow as pa
 
 from dj_ops_lib.clip import CLIP_SCHEMA, clip_id
@@ -94,3 +97,17 @@ class Workshop:
     def frame(self, table: str = "toys/r/cleaned", shard: str = "0") -> pl.DataFrame:
         batches = list(self.warehouse.read_shard(table, shard))
         return pl.DataFrame(pa.Table.from_batches(batches))
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """The worker processes that a process has started."""
+    return [c for c in process.children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look ten times a second, for a minute at most; the other program cannot tell us."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come")

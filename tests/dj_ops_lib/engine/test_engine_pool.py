@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import psutil
 import pyarrow as pa
 import pytest
 from engine_operators import BrightnessFilter, TroubleFilter, loaded_packages, noted
-from engine_workshop import Workshop
+from engine_workshop import Workshop, wait_for, workers_of
 
 from dj_ops_lib.engine.measuring import Failure
 from dj_ops_lib.engine.options import Progress
@@ -153,10 +152,6 @@ def test_a_failed_attempt_before_an_interrupt_is_not_made_again(
     assert sorted(noted(log)) == ["a", "b", "b", "c", "d"]
 
 
-def workers_of(process: psutil.Process) -> list[psutil.Process]:
-    return [c for c in process.children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
-
-
 def test_an_interrupt_ends_all_workers_at_once(shelf: Workshop) -> None:
     started = threading.Event()
 
@@ -179,7 +174,7 @@ PROGRAM = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {tests!r})
     from pathlib import Path
-    from engine_workshop import Workshop
+    from engine_workshop import Workshop, wait_for, workers_of
     from dj_ops_lib.engine.options import EngineOptions
     from dj_ops_lib.media.access import Access
     from dj_ops_lib.warehouse import Warehouse
@@ -224,15 +219,6 @@ def running(shelf: Workshop) -> Callable[[], subprocess.Popen[str]]:
 def spooled(workshop: Workshop) -> int:
     files = (workshop.root / "spool").rglob("*.arrow")
     return sum(pa.ipc.open_file(f).read_all().num_rows for f in files)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Look ten times a second, for a minute at most; the other program cannot tell us."""
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not come")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
