@@ -33,11 +33,13 @@ class VideoFaceBlurMapper(Editor):
     """Covers faces with a blur or a mosaic.
 
     Faces are found in sampled frames by a `detector` (Data-Juicer uses a Haar cascade, which
-    OpenCV 5 no longer has, so `cv_classifier` must be empty) and followed through the clip: a
-    face that is missed for up to `max_gap` stays covered, as it does one sample before it is
-    first and after it is last seen. The boxes are stored. Without `radius` the blur fits the
-    size of each face, where Data-Juicer's 2 pixels leave large faces recognizable. `centerface`
-    needs the extra `faces`, whose package carries the model; `yunet` needs its file.
+    OpenCV 5 no longer has, so `cv_classifier` must be empty, and `scaleFactor` and
+    `minNeighbors` have no effect) and followed through the clip: a face that is missed for up to
+    `max_gap` stays covered, as it does one sample before it is first and after it is last seen.
+    The boxes are stored. Without `radius` the blur fits the size of each face, where
+    Data-Juicer's 2 pixels leave large faces recognizable. Sound and all else stays, where
+    Data-Juicer loses the sound. `centerface` needs the extra `faces`, whose package carries the
+    model; `yunet` needs its file.
 
     Source: Data-Juicer's operator of the same name; `media/faces.py` for the detectors.
     """
@@ -69,6 +71,13 @@ class VideoFaceBlurMapper(Editor):
     )
     maxSize: tuple[int, int] | None = parameter(  # noqa: N815 - Data-Juicer's name
         None, "largest face, width and height", unit="px"
+    )
+
+    scaleFactor: float = parameter(  # noqa: N815 - Data-Juicer's name
+        1.1, "of Data-Juicer's cascade; no effect", decides=True
+    )
+    minNeighbors: int = parameter(  # noqa: N815 - Data-Juicer's name
+        3, "of Data-Juicer's cascade; no effect", decides=True
     )
 
     @pydantic.field_validator("minSize", "maxSize", mode="before")

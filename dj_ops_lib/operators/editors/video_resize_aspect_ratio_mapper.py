@@ -25,7 +25,8 @@ class VideoResizeAspectRatioMapper(Editor):
     `stretch` distorts the picture, as Data-Juicer does; `pad` adds black borders and `crop` cuts
     the middle out. The edge that changes is even. Where that misses the range, as for `min_ratio
     == max_ratio`, the next size that meets it is taken, where Data-Juicer fails and drops the
-    clip. Sound and all else stays, where Data-Juicer loses the sound.
+    clip. The result has square pixels, where Data-Juicer's sample aspect ratio shows the old shape.
+    Sound and all else stays, where Data-Juicer loses the sound.
 
     Source: Data-Juicer's operator of the same name.
     """

@@ -18,8 +18,9 @@ class VideoResizeResolutionMapper(Editor):
     """Resizes a clip whose width or height lies outside a range.
 
     The new size is Data-Juicer's, rounding included, so the last rounding may leave it a pixel
-    or two outside the range, as there. The picture is stretched to it with square pixels; sound
-    and all else stays, where Data-Juicer loses the sound.
+    or two outside the range, as there. The picture is stretched to it with square pixels, where
+    Data-Juicer's sample aspect ratio shows the old shape; sound and all else stays, where
+    Data-Juicer loses the sound.
 
     Source: Data-Juicer's operator of the same name.
     """

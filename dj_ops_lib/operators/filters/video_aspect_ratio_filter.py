@@ -51,8 +51,8 @@ def parse_ratio(value: Any) -> Fraction:
 class VideoAspectRatioFilter(Filter):
     """Keeps clips whose aspect ratio (width / height) lies in a range.
 
-    The comparison is exact, in integers; Data-Juicer compares a float with a fraction and so
-    rejects 1920x1080 for `min_ratio: 16/9` and 21:9 for its own default. Sizes are display
+    The comparison is exact, in integers; Data-Juicer compares ten digits with a fraction and so
+    rejects 1920x1080 for `max_ratio: 16/9` and 640x480 for `min_ratio: 4/3`. Sizes are display
     sizes, after rotation, sample aspect ratio and earlier edits.
 
     Source: Data-Juicer's operator of the same name.

@@ -16,7 +16,8 @@ from dj_ops_lib.operator import Column, Columns, Filter, parameter
 class VideoDurationFilter(Filter):
     """Keeps clips whose duration lies in a range.
 
-    The duration is the clip's own: of its span, not of the file it lies in.
+    The duration is the clip's own: of its span, not of the file it lies in. It is found in
+    Matroska files, too, which Data-Juicer drops with `video_backend: av`.
 
     Source: Data-Juicer's operator of the same name (1.5; older versions round to seconds).
     """

@@ -34,8 +34,10 @@ class VideoMotionScoreFilter(Filter):
 
     The score is the mean length of the optical flow, in pixels between sampled frames, over
     pixels and pairs of frames; -1 where there is no pair. Frames 0, 1, step, 2 * step, ... are
-    compared, each with the one before. `size` scales as it says, where Data-Juicer squeezes
-    frames to the transposed shape; flow fields are not kept. `method` is an addition: with
+    compared, each with the one before; Data-Juicer compares frame 1 with itself, too, where the
+    step is one frame, and never ends where frames are uneven or missing at the end. `size`
+    scales as it says, where Data-Juicer squeezes frames to the transposed shape; flow fields are
+    not kept. A file that cannot be read has no score (theirs: -1). `method` is an addition: with
     `motion_vectors` nothing is compared, and the mean length of the codec's vectors of P
     frames, over predicted blocks, is scaled to the same step and size; -1 where a codec without
     prediction stored none.
@@ -80,6 +82,8 @@ class VideoMotionScoreFilter(Filter):
     @classmethod
     def _edges(cls, value: Any) -> Any:
         edges = tuple(value) if isinstance(value, list) else value
+        if isinstance(edges, tuple) and len(edges) == 1:
+            edges = edges[0]
         given = edges if isinstance(edges, tuple) else (edges,)
         if any(isinstance(e, int) and not 1 <= e <= LARGEST_EDGE for e in given):
             raise ValueError(f"edges are 1 to {LARGEST_EDGE} pixels")

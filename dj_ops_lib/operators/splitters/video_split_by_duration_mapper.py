@@ -12,14 +12,19 @@ from dj_ops_lib.operator import Splitter, parameter
 SMALLEST_PIECE_S = 1e-6
 """What remains below a microsecond is rounding of the duration, not footage."""
 
+SHARE_OF_FRAME = 0.9
+"""In less than this of a frame's duration no frame begins, rounding of time stamps included."""
+
 
 class VideoSplitByDurationMapper(Splitter):
     """Cuts a clip into pieces of equal duration.
 
     Pieces start at 0, step, 2 * step, ... with step = split_duration - overlap_duration; the
-    first that reaches the end is the last one. A clip no longer than `split_duration` stays as
-    it is. Pieces begin at the first frame at or after their start; Data-Juicer 1.5 copies
-    streams, so its pieces begin at the key frame before.
+    first that reaches the end is the last one. What is then left belongs to the piece before if
+    no frame begins in it, where Data-Juicer writes a file without pictures. A clip no longer than
+    `split_duration` stays as it is, once; in Data-Juicer it is there twice if originals are kept.
+    Pieces hold the frames from their start to their end; Data-Juicer copies streams, so its
+    pieces end up to five frames late, with gaps, and hide what lies before their start.
 
     Source: Data-Juicer's operator of the same name.
     """
@@ -54,6 +59,9 @@ class VideoSplitByDurationMapper(Splitter):
         while start + self.split_duration < duration - SMALLEST_PIECE_S:
             spans.append(Span(whole.start_s + start, whole.start_s + start + self.split_duration))
             start = len(spans) * step
-        if duration - start >= max(self.min_last_split_duration, SMALLEST_PIECE_S):
+        rest = duration - start
+        if clip.fps and rest < SHARE_OF_FRAME / clip.fps:
+            spans[-1] = Span(spans[-1].start_s, whole.end_s)
+        elif rest >= max(self.min_last_split_duration, SMALLEST_PIECE_S):
             spans.append(Span(whole.start_s + start, whole.end_s))
         return spans

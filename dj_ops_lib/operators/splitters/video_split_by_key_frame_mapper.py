@@ -13,8 +13,9 @@ from dj_ops_lib.operator import Splitter, parameter
 class VideoSplitByKeyFrameMapper(Splitter):
     """Cuts a clip at every key frame, the last piece reaching to its end.
 
-    Pieces begin where the encoder put key frames, so that they can be copied without encoding.
-    Only key frames are decoded; Data-Juicer decodes all. What lies before the first key frame
+    Pieces begin where the encoder put key frames, so that they can be copied without encoding,
+    and end before the next one, where Data-Juicer's repeat frames of the next piece. Only key
+    frames are decoded; Data-Juicer decodes all. What lies before the first key frame
     of a clip inside a file is a piece, too, where Data-Juicer drops it.
 
     Source: Data-Juicer's operator of the same name.

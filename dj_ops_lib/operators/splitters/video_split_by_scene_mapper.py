@@ -33,7 +33,9 @@ class VideoSplitBySceneMapper(Splitter):
     PySceneDetect's detectors are fed from the stage's own single decode, on frames scaled to
     256 pixels. Without `threshold` each detector uses its natural one (ContentDetector 27,
     AdaptiveDetector 3, ThresholdDetector 12, histogram 0.2); Data-Juicer uses 27 for all. A
-    failure is the row's error, where Data-Juicer writes a path that does not exist. `histogram`
+    failure is the row's error, where Data-Juicer writes a path that does not exist. `weights`
+    and `method` work, where Data-Juicer fails on any; its pieces have a constant frame rate.
+    `histogram`
     (PySceneDetect's HistogramDetector, for fades) and `verify` are additions.
 
     Source: Data-Juicer's operator of the same name; PySceneDetect 0.7.

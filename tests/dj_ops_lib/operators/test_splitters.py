@@ -128,6 +128,10 @@ def test_wrong_scene_parameters_are_refused(op, parameters, message):
         ({"overlap_duration": 4}, 20.0, [(0, 10), (6, 16), (12, 20)]),
         ({"split_duration": 2.5}, 6.0, [(0, 2.5), (2.5, 5), (5, 6)]),
         ({"split_duration": 0.1}, 0.3, [(0, 0.1), (0.1, 0.2), (0.2, 0.3)]),
+        # At 25 frames a second no frame begins in the last 30 ms, and one does in 40 ms.
+        ({"split_duration": 2}, 4.03, [(0, 2), (2, 4.03)]),
+        ({"split_duration": 2}, 4.04, [(0, 2), (2, 4), (4, 4.04)]),
+        ({"split_duration": 2, "min_last_split_duration": 1}, 2.03, [(0, 2.03)]),
     ],
 )
 def test_pieces_by_duration(op, clip, parameters, duration, pieces):

@@ -81,6 +81,7 @@ def test_scores_are_kept_inside_their_range(op, kept, parameters, score, expecte
     [
         ({}, None),
         ({"size": 120}, (213, 120)),
+        ({"size": [120]}, (213, 120)),
         ({"size": [300, 200]}, (300, 200)),
         ({"size": (200, 300)}, (300, 200)),
         ({"size": 120, "max_size": 160}, (160, 90)),
@@ -103,7 +104,13 @@ def test_the_sampling_rate_is_the_recipes(op):
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        *[("sampling_fps", 0), ("sampling_fps", -1), ("size", 0), ("size", [3]), ("size", [1, 0])],
+        *[
+            ("sampling_fps", 0),
+            ("sampling_fps", -1),
+            ("size", 0),
+            ("size", [3, 4, 5]),
+            ("size", [1, 0]),
+        ],
         *[("divisible", 0), ("max_size", 0), ("pyr_scale", 1), ("levels", 0), ("flags", 4)],
         *[("min_score", math.nan), ("method", "raft"), ("if_output_optical_flow", True)],
     ],
