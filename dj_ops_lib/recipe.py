@@ -159,7 +159,7 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
         raise document.error(where, "a recipe is a mapping with `stages:` or `process:`")
     default = name or path.stem
     if "process" in body:
-        return _data_juicer(document, body, default)
+        return _data_juicer(document, body, where, default)
     return _native(document, body, where, default)
 
 
@@ -345,8 +345,13 @@ def _makers_of(column: str) -> str:
     return f"; {' or '.join(makers)} makes it" if makers else ""
 
 
-def _data_juicer(document: YamlFile, body: Mapping[str, Any], default: str) -> Recipe:
-    """A Data-Juicer recipe: a new stage where cutting, measuring and deduplicating alternate."""
+def _data_juicer(
+    document: YamlFile, body: Mapping[str, Any], where: tuple[str | int, ...], default: str
+) -> Recipe:
+    """A Data-Juicer recipe: a new stage where cutting, measuring and deduplicating alternate.
+
+    `render:` beside `process:` is ours, and means what it does beside `stages:`.
+    """
     process = body["process"]
     if not isinstance(process, list) or not process:
         raise document.error(("process",), "`process:` is a list of at least one operator")
@@ -374,4 +379,5 @@ def _data_juicer(document: YamlFile, body: Mapping[str, Any], default: str) -> R
         _check_stage(document, stages, ("process",))
     raw = str(body.get("project_name") or default)
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in raw.lower())
-    return Recipe(name if name.isidentifier() else f"r_{name}", tuple(stages))
+    rendering = _rendering(document, body, stages, where)
+    return Recipe(name if name.isidentifier() else f"r_{name}", tuple(stages), rendering=rendering)

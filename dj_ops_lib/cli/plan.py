@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dj_ops_lib.recipe import Recipe, Stage, load_recipe
+from dj_ops_lib.rendering import RENDERED
 
 
 def plan(
@@ -23,10 +24,15 @@ def plan(
     source: Annotated[str, typer.Option(help="Source whose tables' history is read.")] = "files",
 ) -> None:
     """Show the waves of every stage, what they decode, and what a clip is expected to cost."""
+    from dj_ops_lib.engine.explanation import describe_rendering
+
     loaded = load_recipe(recipe, at=at)
     console = Console()
     for stage in loaded.stages:
         console.print(_stage_table(loaded, stage, warehouse, source))
+    if loaded.rendering is not None:
+        said = f"{loaded.name}: {RENDERED}: kept clips become files, "
+        console.print(said + describe_rendering(loaded.rendering), highlight=False, soft_wrap=True)
 
 
 def _stage_table(recipe: Recipe, stage: Stage, warehouse: str | None, source: str) -> Table:

@@ -20,6 +20,7 @@ from dj_ops_lib.needs import (
     Size,
     Uniform,
 )
+from dj_ops_lib.rendering import Rendering
 
 LEVELS = {
     Level.HEADER: "rows only, no file opened",
@@ -72,6 +73,15 @@ def describe_passes(wave: Wave, costs: Mapping[str, Cost]) -> str:
     if len(groups) == 1:
         return "one pass"
     return "two passes: " + ", then ".join(" + ".join(o.name for o in g) for g in groups)
+
+
+def describe_rendering(rendering: Rendering) -> str:
+    """How the kept clips become files, such as `one encode (libx264 medium, crf 18; aac)`."""
+    encode = f"one encode ({rendering.video_codec} {rendering.preset}, crf {rendering.crf}; "
+    encode += f"{rendering.audio_codec})"
+    if rendering.cut == "copy":
+        return f"copied from the key frame before each, {encode} where edited"
+    return f"copied where that is exact, else {encode}"
 
 
 def _at(at: At) -> str:

@@ -142,6 +142,17 @@ def test_a_recipe_renders_only_if_it_says_so(tmp_path: Path) -> None:
     assert recipe.rendered_schema.names[-2:] == ["rendered_uri", "rendered_bytes"]
 
 
+def test_a_data_juicer_recipe_renders_as_ours_do(tmp_path: Path) -> None:
+    process = "process:\n  - video_duration_filter: {min_duration: 1}\n"
+    assert load_recipe(write(tmp_path, process)).rendering is None
+    recipe = load_recipe(write(tmp_path, process + "render: {crf: 23}\n"))
+    assert recipe.rendering == Rendering(crf=23)
+    path = write(tmp_path, process + "render: {crf: 99}\n")
+    with pytest.raises(RecipeError, match="crf 99") as refused:
+        load_recipe(path)
+    assert str(refused.value).startswith(f"{path}:3: ")
+
+
 def test_the_name_of_the_rendered_table_is_taken_where_it_is_made(tmp_path: Path) -> None:
     text = RECIPE.replace("name: deduplicated", "name: rendered")
     assert load_recipe(write(tmp_path, text)).stages[-1].name == "rendered"

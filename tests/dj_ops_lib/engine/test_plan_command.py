@@ -48,6 +48,18 @@ def test_the_plan_shows_waves_in_order_and_what_they_decode(recipe: Path) -> Non
     assert "splitter: what follows sees its clips" in output
 
 
+def test_the_plan_ends_with_how_clips_become_files(recipe: Path) -> None:
+    assert "kept clips become files" not in show(str(recipe))
+    recipe.write_text(RECIPE + "render: {crf: 23}\n")
+    last = show(str(recipe)).strip().splitlines()[-1]
+    assert last == (
+        "shown: rendered: kept clips become files, copied where that is exact, else one encode "
+        "(libx264 medium, crf 23; aac)"
+    )
+    recipe.write_text(RECIPE + "render: {cut: copy}\n")
+    assert "copied from the key frame before each" in show(str(recipe))
+
+
 def test_costs_are_shown_once_the_stage_has_run(workshop: Workshop, recipe: Path) -> None:
     write_video(workshop.videos / "v.mp4", 2)
     workshop.raw("0", [{"source_id": "v"}])
