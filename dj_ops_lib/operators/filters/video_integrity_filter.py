@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -48,8 +49,9 @@ class VideoIntegrityFilter(Filter):
         frames = self.in_range(
             pl.col("video_frames_ratio"), self.min_frames_ratio, self.max_frames_ratio
         )
-        complete = pl.col("video_decoded_ratio") >= self.min_decoded_ratio
-        ordered = pl.col("video_timestamp_errors") <= self.max_timestamp_errors
+        decoded, errors = pl.col("video_decoded_ratio"), pl.col("video_timestamp_errors")
+        complete = self.in_range(decoded, self.min_decoded_ratio, math.inf)
+        ordered = self.in_range(errors, -math.inf, self.max_timestamp_errors)
         return self.reversible(frames & complete & ordered)
 
     def thresholds(self) -> Mapping[str, tuple[float | None, float | None]]:
