@@ -8,7 +8,7 @@ unfinished results are kept (`spool.py`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Memo:
         self._found: dict[str, list[pl.DataFrame]] = {}
         self._failed: list[pl.DataFrame] = []
 
-    def add_rows(self, rows: pl.DataFrame, operators: tuple[Operator, ...]) -> None:
+    def add_rows(self, rows: pl.DataFrame, operators: Sequence[Operator]) -> None:
         """Remember what rows of a stage table hold for `operators`.
 
         Args:

@@ -22,6 +22,7 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.barriers import frames_in
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import (
     NOT_THE_CLIPS_FAULT,
     Failure,
@@ -33,13 +34,11 @@ from dj_ops_lib.engine.measuring import (
 from dj_ops_lib.engine.memo import FAILED, RESULT, Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
-from dj_ops_lib.engine.spool import Spool, spool_folder
-from dj_ops_lib.engine.tables import read_frame, to_batches
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.report import StageReport
-from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
 MEDIA = "media"
 AVAILABILITY = frozenset({"missing", "corrupt", "unsupported", "too_large"})
@@ -129,59 +128,34 @@ def probe_shard(
     Raises:
         WarehouseError: The raw table is not there, or the output could not be written.
     """
-    started, cpu_started = time.monotonic(), time.process_time()
-    raw, table = f"{source}/raw", f"{source}/media"
-    raw_version = warehouse.version(raw)
-    rows = read_frame(warehouse, raw, shard, where="keep = true", version=raw_version)
+    making = Making(
+        warehouse,
+        f"{source}/{MEDIA}",
+        f"{source}/raw",
+        shard,
+        options,
+        run_id=run_id,
+        code_version=code_version,
+    )
     operator = Probe(identity=options.access.identity)
     memo = Memo()
-    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
-    spool.load(memo, (operator,))
-    if warehouse.exists(table):
-        columns = [*_FILE_COLUMNS, "measured", "error"]
-        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
-    passes = Passes(options, spool, table, shard, function=probe_task)
+    making.recall(memo, (operator,))
     files = _Files(operator, options, memo)
-    ids = rows["source_id"].to_list()
+    ids = making.rows["source_id"].to_list()
     with ThreadPoolExecutor(LOOKUPS) as threads:
         located = {i: locate(i) if i is not None else None for i in dict.fromkeys(ids)}
         list(threads.map(files.find, located.keys(), located.values()))
-    measured = files.probe(passes)
-    made = [_row(r, files.of[r["source_id"]]) for r in rows.to_dicts()]
+    measured = files.probe(making.passes(probe_task))
+    made = [_row(r, files.of[r["source_id"]]) for r in making.rows.to_dicts()]
     frame = pl.DataFrame(pa.Table.from_pylist(made, CLIP_SCHEMA))
-    provenance = Provenance(
-        run_id=run_id,
-        source=source,
-        stage=MEDIA,
-        shard=shard,
-        measuring_fingerprint=operator.fingerprint(),
-        input_table=raw,
-        input_version=raw_version,
-        code_version=code_version,
-        rows_in=len(rows),
-        operators=(OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version),),
-    )
-    version = warehouse.replace_shard(
-        table, shard, to_batches(frame, CLIP_SCHEMA), schema=CLIP_SCHEMA, provenance=provenance
-    )
-    spool.remove()
+    use = OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version)
+    origin = making.origin((use,), fingerprint=operator.fingerprint())
+    version = making.commit(frame, CLIP_SCHEMA, origin)
     kept = frame.filter("keep")
-    failed = len(frame) - len(kept)
+    tally = Tally(MEDIA, len(frame), 0, len(frame) - len(kept), len(kept))
     touched = sum(source_id in measured for source_id in ids)
-    return StageReport(
-        table=table,
-        shard=shard,
-        version=version,
-        rows_in=len(rows),
-        rows_out=len(frame),
-        kept=len(kept),
-        errors=summary.error_counts(frame),
-        video_seconds=float(kept["duration_s"].sum()),
-        wall_seconds=time.monotonic() - started,
-        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
-        measured=touched,
-        reused=len(rows) - touched,
-        funnel=summary.funnel([Tally(MEDIA, len(rows), 0, failed, len(kept))]),
+    return dataclasses.replace(
+        making.finish(version, frame, touched=touched, tallies=[tally]),
         histograms=summary.histograms(kept, _PLOTTED, ()),
     )
 

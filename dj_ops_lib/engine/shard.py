@@ -7,28 +7,25 @@ the table; what a killed run had finished is in the spool.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 
 import polars as pl
 
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.making import Making, add_shard, known_to
 from dj_ops_lib.engine.memo import Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import RECENT_COMMITS, Cost, costs_of
-from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.engine.probing import probe_shard
 from dj_ops_lib.engine.runner import StageRun, run_operators
 from dj_ops_lib.engine.settling import Settled, settle
-from dj_ops_lib.engine.spool import Spool, spool_folder
-from dj_ops_lib.engine.tables import read_frame, to_batches
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Deduplicator, Operator
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.registry import nearest
 from dj_ops_lib.report import StageReport
-from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
 __all__ = ["probe_shard", "process_shard"]
 
@@ -60,76 +57,41 @@ def process_shard(
         RecipeError: The recipe has no such stage.
         WarehouseError: The input table is not there, or the output could not be written.
     """
-    started, cpu_started = time.monotonic(), time.process_time()
     chosen = _stage(recipe, stage)
+    operators, deduplicator = chosen.operators, _deduplicator(chosen)
     input_name = recipe.input_of(chosen)
     folder = source if input_name == "media" else f"{source}/{recipe.name}"
     input_table, table = f"{folder}/{input_name}", f"{source}/{recipe.name}/{stage}"
-    input_version = warehouse.version(input_table)
-    rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
-
-    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
-    memo = Memo(lambda it: _add_other_tables(it, warehouse, chosen.operators, table, shard))
-    spool.load(memo, chosen.operators)
-    if warehouse.exists(table):
-        _add_table(memo, warehouse, chosen.operators, table, shard)
-    memo.add_rows(rows, _known_to(warehouse, chosen.operators, input_table))
-    passes = Passes(options, spool, table, shard)
+    making = Making(
+        warehouse, table, input_table, shard, options, run_id=run_id, code_version=code_version
+    )
+    memo = Memo(lambda it: _add_other_tables(it, warehouse, operators, table, shard))
+    making.recall(memo, operators)
+    memo.add_rows(making.rows, known_to(warehouse, operators, input_table))
     run = run_operators(
-        rows,
-        chosen.operators,
+        making.rows,
+        operators,
         memo=memo,
-        measure=passes,
+        measure=making.passes(),
         options=options,
         costs=recent_costs(warehouse, table),
     )
-
-    schema = recipe.schema(chosen)
-    provenance = Provenance(
-        run_id=run_id,
-        source=source,
-        stage=stage,
-        shard=shard,
-        recipe=recipe.name,
+    origin = making.origin(
+        _uses(operators, run),
+        fingerprint=chosen.measuring_fingerprint,
         recipe_hash=chosen.recipe_hash,
-        measuring_fingerprint=chosen.measuring_fingerprint,
-        input_table=input_table,
-        input_version=input_version,
-        code_version=code_version,
-        rows_in=len(rows),
-        operators=_uses(chosen.operators, run),
     )
-    if chosen.deduplicates:
-        done = settle(
-            warehouse, table, run.rows, _deduplicator(chosen), schema=schema, by=provenance
-        )
+    schema, tallies = recipe.schema(chosen), run.tallies
+    if deduplicator is not None:
+        done = settle(warehouse, table, run.rows, deduplicator, schema=schema, by=origin)
+        tallies = _without_copies(tallies, done.rows)
     else:
-        batches = to_batches(run.rows, schema)
-        version = warehouse.replace_shard(
-            table, shard, batches, schema=schema, provenance=provenance
-        )
-        done = Settled(version, run.rows)
-    result = done.rows
-    tallies = _without_copies(run.tallies, result) if chosen.deduplicates else run.tallies
-    spool.remove()
-    kept = result.filter("keep")
-    return StageReport(
-        table=table,
-        shard=shard,
-        version=done.version,
-        rows_in=len(rows),
-        rows_out=len(result),
-        kept=len(kept),
-        rejected=summary.counts(result, "rejected_by"),
-        errors=summary.error_counts(result),
+        done = Settled(making.commit(run.rows, schema, origin), run.rows)
+    touched = len(run.touched)
+    return dataclasses.replace(
+        making.finish(done.version, done.rows, touched=touched, tallies=tallies),
         split=run.split,
-        video_seconds=float(kept["duration_s"].sum()),
-        wall_seconds=time.monotonic() - started,
-        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
-        measured=len(run.touched),
-        reused=len(rows) - len(run.touched),
-        funnel=summary.funnel(tallies),
-        histograms=summary.histograms(result, chosen.columns, chosen.operators),
+        histograms=summary.histograms(done.rows, chosen.columns, operators),
         redecided=done.redecided,
     )
 
@@ -142,18 +104,23 @@ def _stage(recipe: Recipe, name: str) -> Stage:
     raise RecipeError(f"recipe '{recipe.name}' has no stage '{name}'{nearest(name, names)}")
 
 
-def _deduplicator(stage: Stage) -> Deduplicator:
-    operator = stage.operators[-1]
-    if not isinstance(operator, Deduplicator):
+def _deduplicator(stage: Stage) -> Deduplicator | None:
+    """The stage's last operator, if it is one.
+
+    Raises:
+        RecipeError: There is one elsewhere.
+    """
+    *others, last = stage.operators
+    if any(isinstance(o, Deduplicator) for o in others):
         raise RecipeError(f"stage '{stage.name}': a deduplicator must be its last operator")
-    return operator
+    return last if isinstance(last, Deduplicator) else None
 
 
-def _without_copies(tallies: Sequence[Tally], rows: pl.DataFrame) -> list[Tally]:
+def _without_copies(tallies: Sequence[Tally], rows: pl.DataFrame) -> tuple[Tally, ...]:
     """A deduplicating stage's tallies, with the copies that were rejected after all measuring."""
     *others, last = tallies
     copies = len(rows) - rows["duplicate_of"].null_count()
-    return [*others, dataclasses.replace(last, rejected=copies, rows_out=last.rows_out - copies)]
+    return (*others, dataclasses.replace(last, rejected=copies, rows_out=last.rows_out - copies))
 
 
 def recent_costs(warehouse: Warehouse, table: str) -> dict[str, Cost]:
@@ -182,24 +149,6 @@ def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ..
     )
 
 
-def _known_to(
-    warehouse: Warehouse, operators: Sequence[Operator], table: str
-) -> tuple[Operator, ...]:
-    """The operators whose columns a table has, in the types that they are declared with."""
-    types = {f.name: f.type for f in warehouse.schema(table)}
-    return tuple(o for o in operators if all(types.get(c.name) == c.type for c in o.columns))
-
-
-def _add_table(
-    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
-) -> None:
-    """Remember what a table's shard holds."""
-    known = _known_to(warehouse, operators, table)
-    if known:
-        columns = ["measured", "error", *(c.name for o in known for c in o.columns)]
-        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), known)
-
-
 def _add_other_tables(
     memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
 ) -> None:
@@ -208,4 +157,4 @@ def _add_other_tables(
     others = [t for t in warehouse.tables() if t.startswith(f"{source}/") and t.count("/") == 2]
     for name in sorted(others, key=lambda t: (not t.endswith(f"/{stage}"), t)):
         if name != table:
-            _add_table(memo, warehouse, operators, name, shard)
+            add_shard(memo, warehouse, operators, name, shard)

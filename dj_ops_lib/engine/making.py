@@ -1,0 +1,167 @@
+"""One shard of one table while it is made: what every stage does before and after its own work.
+
+Reads the input, finds what a killed run had finished, and says afterwards where
+the rows come from and what was done. Not here: the work itself (`shard.py`,
+`probing.py`, `rendering.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from dj_ops_lib.engine import summary
+from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.measuring import Outcome, Task, measure_task
+from dj_ops_lib.engine.memo import Memo
+from dj_ops_lib.engine.options import EngineOptions
+from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.engine.spool import Spool, spool_folder
+from dj_ops_lib.engine.tables import read_frame, to_batches
+from dj_ops_lib.media.access import Access
+from dj_ops_lib.operator import Operator
+from dj_ops_lib.report import StageReport
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+
+
+class Making:
+    """A shard that is being made.
+
+    Args:
+        warehouse: Where the tables are.
+        table: Name of the table, `<source>/<stage>` or `<source>/<recipe>/<stage>`.
+        input_table: Name of the table that it is made from.
+        shard: Name of the shard.
+        options: Settings of the run.
+        run_id: For the commit's provenance.
+        code_version: For the commit's provenance.
+
+    Attributes:
+        rows: The rows of the input that are kept.
+
+    Raises:
+        WarehouseError: The input table is not there.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: str,
+        input_table: str,
+        shard: str,
+        options: EngineOptions,
+        *,
+        run_id: str,
+        code_version: str,
+    ) -> None:
+        self._started, self._cpu_started = time.monotonic(), time.process_time()
+        self._warehouse = warehouse
+        self._table = table
+        self._shard = shard
+        self._options = options
+        self._passes: list[Passes] = []
+        self._spool = Spool(
+            spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s
+        )
+        input_version = warehouse.version(input_table)
+        self.rows = read_frame(
+            warehouse, input_table, shard, where="keep = true", version=input_version
+        )
+        source, *recipe, stage = table.split("/")
+        self._origin = Provenance(
+            run_id=run_id,
+            source=source,
+            stage=stage,
+            shard=shard,
+            recipe="/".join(recipe),
+            input_table=input_table,
+            input_version=input_version,
+            code_version=code_version,
+            rows_in=len(self.rows),
+        )
+
+    def recall(self, memo: Memo, operators: Sequence[Operator]) -> None:
+        """Give `memo` what a killed run had finished, and what the table's shard holds."""
+        self._spool.load(memo, operators)
+        if self._warehouse.exists(self._table):
+            add_shard(memo, self._warehouse, operators, self._table, self._shard)
+
+    def passes(self, function: Callable[[Task, Access], Outcome] = measure_task) -> Passes:
+        """What runs `function` over clips in worker processes, for this shard."""
+        made = Passes(self._options, self._spool, self._table, self._shard, function)
+        self._passes.append(made)
+        return made
+
+    def origin(
+        self, operators: tuple[OperatorUse, ...], *, fingerprint: str, recipe_hash: str = ""
+    ) -> Provenance:
+        """Where the rows come from.
+
+        Args:
+            operators: What was applied, in order.
+            fingerprint: Of all that is measured.
+            recipe_hash: Of all that is decided.
+        """
+        return dataclasses.replace(
+            self._origin,
+            operators=operators,
+            measuring_fingerprint=fingerprint,
+            recipe_hash=recipe_hash,
+        )
+
+    def commit(self, rows: pl.DataFrame, schema: pa.Schema, origin: Provenance) -> int:
+        """Make `rows` the shard; returns the version that holds them."""
+        return self._warehouse.replace_shard(
+            self._table, self._shard, to_batches(rows, schema), schema=schema, provenance=origin
+        )
+
+    def finish(
+        self, version: int, rows: pl.DataFrame, *, touched: int, tallies: Sequence[Tally]
+    ) -> StageReport:
+        """Forget what was kept for a killed run, and tell what was done.
+
+        Args:
+            version: The version that holds the rows.
+            rows: The rows as they were committed.
+            touched: Input rows for which something was measured now.
+            tallies: What each operator did.
+        """
+        self._spool.remove()
+        kept = rows.filter("keep")
+        workers = sum(p.cpu_seconds for p in self._passes)
+        return StageReport(
+            table=self._table,
+            shard=self._shard,
+            version=version,
+            rows_in=len(self.rows),
+            rows_out=len(rows),
+            kept=len(kept),
+            rejected=summary.counts(rows, "rejected_by"),
+            errors=summary.error_counts(rows),
+            video_seconds=float(kept["duration_s"].sum()),
+            wall_seconds=time.monotonic() - self._started,
+            cpu_seconds=time.process_time() - self._cpu_started + workers,
+            measured=touched,
+            reused=len(self.rows) - touched,
+            funnel=summary.funnel(tallies),
+        )
+
+
+def known_to(warehouse: Warehouse, operators: Sequence[Operator], table: str) -> list[Operator]:
+    """The operators whose columns a table has, in the types that they are declared with."""
+    types = {f.name: f.type for f in warehouse.schema(table)}
+    return [o for o in operators if all(types.get(c.name) == c.type for c in o.columns)]
+
+
+def add_shard(
+    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
+) -> None:
+    """Give `memo` what a table's shard holds of these operators."""
+    known = known_to(warehouse, operators, table)
+    if known:
+        columns = ["measured", "error", *(c.name for o in known for c in o.columns)]
+        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), known)
