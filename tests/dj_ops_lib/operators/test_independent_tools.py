@@ -30,9 +30,9 @@ def photograph(name, width=320, height=180):
     return cv2.resize(image[top : top + high], (width, height), interpolation=cv2.INTER_AREA)
 
 
-def log_of(path: Path, *arguments: str) -> str:
-    """What ffmpeg says while it decodes a file through filters."""
-    command = [find_ffmpeg(), "-hide_banner", "-nostats", "-threads", "1", "-i", str(path)]
+def log_of(path: Path, *arguments: str, part: tuple[str, ...] = ()) -> str:
+    """What ffmpeg says while it decodes a file, or a part of it, through filters."""
+    command = [find_ffmpeg(), "-hide_banner", "-nostats", "-threads", "1", *part, "-i", str(path)]
     command += [*arguments, "-f", "null", "-"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stderr
 
@@ -255,3 +255,27 @@ def test_silence_agrees_with_silencedetect(op, sounding, file_clip, watch, name,
 def test_the_silences_of_the_bursts_are_those_that_were_made(op, sounding, file_clip, watch):
     columns = watch(op("video_audio_filter"), file_clip(sounding["bursts"]))
     assert columns["video_silence_ratio"] == pytest.approx((1.5 + 2) / 10, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["bursts", "quiet then loud", "5.1"])
+def test_the_sound_of_a_clip_inside_a_file_is_that_of_its_part(
+    op, sounding, file_clip, watch, name
+):
+    clip = file_clip(sounding[name], start_s=1.5, end_s=5.5)
+    part = ("-ss", "1.5", "-t", "4")
+    log = log_of(sounding[name], "-vn", "-af", "ebur128=framelog=verbose", part=part)
+    (loudness,) = numbers(r"I: +(-?[\d.]+) LUFS", log.split("Summary:")[-1])
+    columns = watch(op("video_audio_filter"), clip)
+    assert columns["video_loudness"] == pytest.approx(loudness, abs=0.11)
+    silences = log_of(sounding[name], "-vn", "-af", "silencedetect=noise=-60dB:d=0.5", part=part)
+    silent = sum(numbers(r"silence_duration: ([\d.]+)", silences))
+    assert columns["video_silence_ratio"] == pytest.approx(silent / 4, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["tone", "bursts", "5.1"])
+def test_edited_sound_is_heard_as_it_will_be_rendered(op, sounding, file_clip, watch, name):
+    half = op("audio_ffmpeg_wrapped_mapper", filter_name="volume", filter_kwargs={"volume": 0.5})
+    plain = file_clip(sounding[name])
+    quieter = file_clip(sounding[name], edits=half.measure(plain).edits)
+    loud, quiet = (watch(op("video_audio_filter"), c)["video_loudness"] for c in (plain, quieter))
+    assert quiet - loud == pytest.approx(20 * np.log10(0.5), abs=0.02)
