@@ -108,9 +108,8 @@ def edited_size(width: int, height: int, edits: Sequence[Edit]) -> tuple[int, in
     """
     from dj_ops_lib.media.filter_rules import filtered_size
 
-    for edit in video_edits(edits):
-        width, height = filtered_size(edit.filter, dict(edit.arguments), width, height)
-    return width, height
+    chain = [(edit.filter, dict(edit.arguments)) for edit in video_edits(edits)]
+    return filtered_size(chain, width, height)
 
 
 class PictureEdits:

@@ -7,7 +7,7 @@ the filter graph of a clip's edits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from dj_ops_lib.media.regions import REGION, branch
@@ -80,19 +80,29 @@ def check_filter(stream: str, name: str, arguments: Mapping[str, str]) -> None:
 
 
 def filtered_size(
-    name: str, arguments: Mapping[str, str], width: int, height: int
+    filters: Sequence[tuple[str, Mapping[str, str]]], width: int, height: int
 ) -> tuple[int, int]:
-    """(width, height) in square pixels of a picture of this size after a video filter.
+    """(width, height) in square pixels of a picture of this size after video filters.
+
+    They are applied one after the other: a `scale` may leave oblong pixels to a `setsar`.
+
+    Args:
+        filters: Names and options.
+        width: Of the picture, in square pixels.
+        height: Likewise.
 
     Raises:
-        ValueError: The filter cannot work on a picture of this size.
+        ValueError: A filter cannot work on a picture of this size.
     """
     import av
     import av.error
     import av.filter
 
-    if name == REGION:
-        branch(arguments)
+    for name, arguments in filters:
+        if name == REGION:
+            branch(arguments)
+    chain = [(name, dict(arguments)) for name, arguments in filters if name != REGION]
+    if not chain:
         return width, height
     try:
         graph = av.filter.Graph()
@@ -100,15 +110,16 @@ def filtered_size(
             width=width, height=height, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, 25)
         )
         square = graph.add("setsar", sar="1")
+        nodes = [graph.add(name, **arguments) for name, arguments in chain]
         squared = graph.add("scale", w="round(iw*sar)", h="ih")
-        chain = (source, square, graph.add(name, **arguments), squared, graph.add("buffersink"))
-        graph.link_nodes(*chain).configure()
+        graph.link_nodes(source, square, *nodes, squared, graph.add("buffersink")).configure()
         picture = av.VideoFrame(width, height, "yuv420p")
         picture.pts, picture.time_base = 0, Fraction(1, 25)
         source.push(picture)
         source.push(None)
         result = graph.vpull()
     except av.error.FFmpegError as error:
-        message = f"{name} {dict(arguments)} fails on {width}x{height}: {error.strerror}"
+        done = ", ".join(f"{name} {arguments}" for name, arguments in chain)
+        message = f"{done} fails on {width}x{height}: {error.strerror}"
         raise ValueError(message) from None
     return result.width, result.height

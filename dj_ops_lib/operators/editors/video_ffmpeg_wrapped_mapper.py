@@ -57,7 +57,8 @@ class VideoFfmpegWrappedMapper(_FfmpegWrappedMapper):
         if self.filter_name is None:
             return EditResult((), clip.width, clip.height)
         edit = Edit(self.filter_name, options(self.filter_kwargs))
-        width, height = filtered_size(edit.filter, dict(edit.arguments), clip.width, clip.height)
+        chain = [(edit.filter, dict(edit.arguments))]
+        width, height = filtered_size(chain, clip.width, clip.height)
         return EditResult((edit,), width, height)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import RecipeError
+from dj_ops_lib.media.edits import edited_size
 
 RESIZE = "video_resize_resolution_mapper"
 RATIO = "video_resize_aspect_ratio_mapper"
@@ -239,3 +240,13 @@ def test_what_data_juicer_understands_is_understood(op, name, written, meant):
     sizes = [(641, 360), (10, 100), (100, 10)]
     one, other = op(name, **written), op(name, **meant)
     assert [one.new_size(*s) for s in sizes] == [other.new_size(*s) for s in sizes]
+
+
+@pytest.mark.parametrize("size", [(320, 180), (641, 360), (90, 160)])
+@pytest.mark.parametrize("target", [{"max_width": 200, "min_height": 200}, {"max_height": 101}])
+def test_a_resized_clip_has_the_rows_size_when_it_is_decoded_and_rendered(op, clip, size, target):
+    whole = clip(width=size[0], height=size[1])
+    for operator in (op(RESIZE, **target), op(RATIO, min_ratio="3/4", max_ratio="3/4")):
+        result = operator.measure(whole)
+        assert result.edits
+        assert edited_size(*size, result.edits) == (result.width, result.height)
