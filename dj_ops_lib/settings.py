@@ -10,6 +10,7 @@ from `AWS_*` variables and never pass through here.
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -31,6 +32,11 @@ def rendered_root() -> str:
 def rendered_folder(source: str, recipe: str) -> str:
     """Where the clips are that a recipe renders from a source: likewise."""
     return f"{rendered_root()}/{source}/{recipe}"
+
+
+def temporary_folder() -> Path:
+    """Folder of this user among the machine's temporary files; what is in it is moved elsewhere."""
+    return Path(tempfile.gettempdir(), f"dj-{os.getuid()}")
 
 
 def _place(uri: str) -> str:

@@ -97,8 +97,7 @@ def render(
             if as_json:
                 typer.echo(_line(clips[position], result))
     finally:
-        names = {c.signature: options.name(c.signature) for c in clips if c.signature}
-        tables.withdraw_files(rows, {s: f"{files.uri}/{name}" for s, name in names.items()})
+        files.remove(options.name(s) for s in tables.taken_down(rows))
     if not as_json:
         _report(console, counts, failures, files.uri)
     if failures:

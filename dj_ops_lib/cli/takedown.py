@@ -51,7 +51,7 @@ def takedown(
 ) -> None:
     """Remove every clip of a video from every table, and keep them from coming back."""
     stones = stones_from(source_id or (), media_sha256 or (), file, source)
-    folders = [settings.rendered_root(), *(rendered or ())]
+    folders = [settings.rendered_root(), str(settings.temporary_folder()), *(rendered or ())]
     done = open_warehouse(warehouse).takedown(
         stones, reason=reason, rendered=folders, purge_versions=purge_versions
     )

@@ -3,7 +3,7 @@
 A file is named by what is in it, so the folder is the memory of what is done:
 a clip whose file is there costs a look at the folder, and a killed run goes on
 with the clips whose files are missing. A takedown sees the files that have
-their names when it looks; those that get them later are withdrawn here. Not
+their names when it looks; those that get them later are removed here. Not
 here: how one file is made (`media/render.py`).
 """
 
@@ -119,11 +119,10 @@ def render_shard(
         memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
     options = dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S)
     passes = Passes(options, spool, table, shard, function=render_task)
-    names = {s: f"{place_of_files.uri}/{rendering.name(s)}" for s in rows["signature"]}
     try:
         files = _render(rows, operator, place_of_files, options, memo, passes)
     finally:
-        warehouse.withdraw_files(rows.to_arrow(), names)
+        place_of_files.remove(rendering.name(s) for s in warehouse.taken_down(rows.to_arrow()))
     frame = _with_files(rows, operator, files)
     schema = recipe.rendered_schema
     provenance = Provenance(

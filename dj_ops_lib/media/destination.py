@@ -10,11 +10,11 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from dj_ops_lib import settings
 from dj_ops_lib.errors import DjError
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME
@@ -52,6 +52,9 @@ class Destination(Protocol):
 
     def put(self, made: Path, name: str) -> Stored:
         """Move a finished file there, replacing one of that name."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, as far as they are there."""
 
 
 def destination(where: str, store: ObjectStore) -> Destination:
@@ -99,6 +102,11 @@ class Folder:
         size = made.stat().st_size
         return Stored(str(made.replace(self._path / name)), size)
 
+    def remove(self, names: Iterable[str]) -> None:
+        """See `Destination`."""
+        for name in names:
+            (self._path / name).unlink(missing_ok=True)
+
 
 _LOOKS_AT_ONCE = 16
 
@@ -117,7 +125,7 @@ class Prefix:
         Raises:
             DjError: Somebody else's folder has that name.
         """
-        folder = Path(tempfile.gettempdir(), f"dj-{os.getuid()}")
+        folder = settings.temporary_folder()
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             raise DjError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
@@ -141,3 +149,10 @@ class Prefix:
         uri = f"{self.uri}/{name}"
         upload(made, uri, self._store)
         return Stored(uri, made.stat().st_size)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """See `Destination`."""
+        from dj_ops_lib.media.object_store import delete
+
+        for name in names:
+            delete(f"{self.uri}/{name}", self._store)

@@ -108,6 +108,18 @@ def upload(path: Path, uri: str, store: ObjectStore) -> None:
         raise DjError(f"{uri} cannot be written: {error}") from None
 
 
+def delete(uri: str, store: ObjectStore) -> None:
+    """Delete an object, if there is one.
+
+    Raises:
+        MediaError: `forbidden`: the store refuses.
+        MissingExtraError: boto3 is not installed.
+    """
+    bucket, key = _split(uri)
+    with _errors(uri):
+        _client(store).delete_object(Bucket=bucket, Key=key)
+
+
 class ObjectReader(io.RawIOBase):
     """An object as a file: reads blocks by range requests and keeps the latest ones.
 
@@ -206,8 +218,16 @@ def _errors(uri: str) -> Iterator[None]:
         raise
 
 
-@functools.cache
 def _client(store: ObjectStore) -> Any:
+    """A client for a store; what it leaves open, the environment says."""
+    # boto3 reads AWS_ENDPOINT_URL and AWS_DEFAULT_REGION by itself; these are Lance's names.
+    endpoint = store.endpoint_url or os.environ.get("AWS_ENDPOINT")
+    region = store.region or os.environ.get("AWS_REGION")
+    return _client_of(ObjectStore(endpoint, region, store.unsigned))
+
+
+@functools.cache
+def _client_of(store: ObjectStore) -> Any:
     """One client a process and store; it retries what is worth retrying."""
     try:
         import boto3
@@ -217,10 +237,6 @@ def _client(store: ObjectStore) -> Any:
         raise MissingExtraError("reading and writing s3:// objects", "s3") from None
     signature = {"signature_version": botocore.UNSIGNED} if store.unsigned else {}
     config = Config(retries={"mode": "standard", "max_attempts": 5}, **signature)
-    # boto3 reads AWS_ENDPOINT_URL and AWS_DEFAULT_REGION by itself; these are Lance's names.
     return boto3.client(
-        "s3",
-        endpoint_url=store.endpoint_url or os.environ.get("AWS_ENDPOINT"),
-        region_name=store.region or os.environ.get("AWS_REGION"),
-        config=config,
+        "s3", endpoint_url=store.endpoint_url, region_name=store.region, config=config
     )

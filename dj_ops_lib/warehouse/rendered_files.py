@@ -11,7 +11,7 @@ import dataclasses
 import datetime as dt
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -74,17 +74,13 @@ def remove(store: Store, folders: Sequence[str], signatures: set[str]) -> list[s
     return sorted(removed)
 
 
-def withdraw(store: Store, clips: pa.Table, files: Mapping[str, str]) -> list[str]:
-    """See `Warehouse.withdraw_files`."""
+def taken_down(store: Store, clips: pa.Table) -> set[str]:
+    """See `Warehouse.taken_down`."""
     mask = tombstones.load(store).matches(clips)
     if mask is None:
-        return []
-    gone = set(clips.filter(mask).column("signature").drop_null().to_pylist()) & set(files)
-    removed = sorted(files[s] for s in gone - _still_used(store, gone))
-    for uri in removed:
-        filesystem, path = Store(uri, store.options).filesystem()
-        _delete(filesystem, path)
-    return removed
+        return set()
+    gone = set(clips.filter(mask).column("signature").drop_null().to_pylist())
+    return gone - _still_used(store, gone)
 
 
 def prune(store: Store, folder: str, *, older_than: dt.timedelta, delete: bool) -> Pruning:

@@ -4,7 +4,7 @@ Tombstones come first, so that from then on no writer brings the rows back; then
 every table gets a commit that removes what is there. That commit is made even
 where nothing is found: it makes every writer that has read the older
 tombstones lose and read again (see `tombstones.py`). Rendered files come last:
-what gets its name after that, its maker withdraws (`rendered_files.py`).
+what gets its name after that, its maker removes (`rendered_files.py`).
 """
 
 from __future__ import annotations

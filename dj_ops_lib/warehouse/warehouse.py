@@ -318,22 +318,19 @@ class Warehouse:
             self._store, stones, reason=reason, rendered=rendered, purge_versions=purge_versions
         )
 
-    def withdraw_files(self, clips: pa.Table, files: Mapping[str, str]) -> list[str]:
-        """Remove files of clips that were taken down while the files were made.
+    def taken_down(self, clips: pa.Table) -> set[str]:
+        """Signatures of clips that were taken down, without those that a clip has that stays.
 
-        Call it once the files have their names: a takedown records what it is about before it
-        looks for files, so either it finds a file, or this finds its record.
+        Who makes files of clips asks for this when the files have their names, and removes those
+        that it names: a takedown records what it is about before it looks for files, so either it
+        finds a file, or this finds its record.
 
         Args:
             clips: The clips; columns as in `clip.CLIP_SCHEMA`.
-            files: Path or `s3://` URI of each clip's file, by signature.
-
-        Returns:
-            The files removed.
         """
         from dj_ops_lib.warehouse import rendered_files
 
-        return rendered_files.withdraw(self._store, clips, files)
+        return rendered_files.taken_down(self._store, clips)
 
     def prune_files(
         self, folder: str, *, older_than: dt.timedelta, delete: bool = False

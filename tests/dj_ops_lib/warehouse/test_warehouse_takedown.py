@@ -174,18 +174,13 @@ def test_a_file_in_the_making_goes_too(corpus, tmp_path):
     assert list(making.iterdir()) == [stays]
 
 
-def test_a_file_that_gets_its_name_after_a_takedown_is_withdrawn_by_its_maker(corpus, tmp_path):
+def test_who_made_files_meanwhile_learns_which_of_them_have_to_go(corpus):
     clips = pa.Table.from_batches(corpus.scan("one/t2v/cleaned"))
     shared = {**pieces(clip_row("s", 7))[0], "signature": "sig-one-1-1"}
     put(corpus, "two/shared", "s", 0, rows=[shared])
-    files = {s: tmp_path / f"{s}.mp4" for s in clips.column("signature").to_pylist()}
-    names = {s: str(path) for s, path in files.items()}
-    assert corpus.withdraw_files(clips, names) == []
-    corpus.takedown([Tombstone("source_id", "video-1", "one")], rendered=[str(tmp_path)])
-    for path in files.values():
-        path.write_bytes(b"x")
-    assert corpus.withdraw_files(clips, names) == [names["sig-one-1-0"]]
-    assert {s for s, path in files.items() if not path.exists()} == {"sig-one-1-0"}
+    assert corpus.taken_down(clips) == set()
+    corpus.takedown([Tombstone("source_id", "video-1", "one")])
+    assert corpus.taken_down(clips) == {"sig-one-1-0"}
 
 
 def test_pruning_finds_the_files_that_no_table_names(corpus, tmp_path):
