@@ -36,7 +36,9 @@ class VideoOcrAreaRatioFilter(Filter):
     The ratio is the area of the union of all text boxes over that of the frame, so it is never
     above 1 (Data-Juicer adds overlapping boxes up); the mean over sampled frames. The detector
     is PaddleOCR's, not EasyOCR's, and finds text in any language, so `languages_to_detect` is
-    accepted and changes nothing. Needs the extra `ocr`; its package carries the model.
+    accepted and changes nothing. It looks at frames of at most 960 pixels; boxes higher than
+    0.35 of the short edge are texture and do not count. Needs the extra `ocr`; its package
+    carries the model.
 
     Source: Data-Juicer's operator of the same name; the RapidOCR package and its PP-OCRv6
     detection model.
