@@ -33,6 +33,7 @@ VARIANTS = [
     ("video_motion_score_filter", {"method": "dis"}),
     ("video_motion_score_filter", {"method": "motion_vectors"}),
     ("video_motion_score_filter", {"size": 256}),
+    ("video_remove_watermark_mapper", {"detection_method": "still_edges"}),
     ("video_split_by_scene_mapper", {"detector": "AdaptiveDetector"}),
     ("video_split_by_scene_mapper", {"detector": "histogram"}),
     ("video_split_by_scene_mapper", {"verify": True}),

@@ -343,20 +343,24 @@ def test_a_mask_is_filled_cell_by_cell_and_stays_small(size):
         ((96, 128), {"pixel_format": "yuv444p"}),
     ],
 )
-@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("effect", [*EFFECTS, "mask"])
 def test_regions_work_on_odd_sizes_and_other_formats(
     op, tmp_path, write_video, file_clip, size, options, effect
 ):
     path = write_video(tmp_path / "odd.mkv", [texture(0, *size)] * 3, **options)
     plain = file_clip(path)
     box = pixel_box((0.5, 0.5, 1, 1), "ratio", plain.width, plain.height)
-    edited = file_clip(path, edits=(Edit("region", region_options(box, effect, 6)),))
+    region = dict(region_options(box, "fill" if effect == "mask" else effect, 6))
+    if effect == "mask":
+        dots = np.arange(box[2] - box[0]) % 8 < 4
+        region["mask"] = mask_text(np.stack([dots] * (box[3] - box[1])))
+    edited = file_clip(path, edits=(Edit("region", tuple(region.items())),))
     for before, after in zip(pictures(plain), pictures(edited), strict=True):
         assert after.shape == before.shape
         x1, y1, x2, y2 = changed(before, after)
         assert x1 >= box[0] - 1
         assert y1 >= box[1] - 1
-        slack = 9 if effect == "fill" else 4  # near its outline a filling changes little
+        slack = 9 if effect in {"fill", "mask"} else 4  # near its outline a filling changes little
         assert x2 >= plain.width - slack
         assert y2 >= plain.height - slack
 

@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 
 from dj_ops_lib.clip import Edit, Span
 from dj_ops_lib.needs import Audio, MotionVectors, Packets
@@ -29,6 +30,7 @@ DOING = {
     "video_resize_aspect_ratio_mapper": {"min_ratio": "2", "mode": "pad"},
     "video_ffmpeg_wrapped_mapper": {"filter_name": "transpose"},
     "video_motion_score_filter": {"sampling_fps": 25},
+    "video_split_by_scene_mapper": {"threshold": 12.0, "min_scene_len": 5},
 }
 """Parameters with which operators do something that would do nothing to the scene."""
 
@@ -40,13 +42,17 @@ FRAMES = 40
 
 
 def scene(frames=FRAMES, width=128, height=96):
-    """Two shots: a ground that moves under a text, a black border, and a bright mark."""
+    """Two shots: a ground that moves under a text and a face, a black border, a bright mark."""
+    face = np.asarray(skimage.data.astronaut())[:340, 90:430, ::-1]
+    face = cv2.resize(face, (64, 64), interpolation=cv2.INTER_AREA)
     for i in range(frames):
         ground = np.random.default_rng(i // 25).integers(0, 256, (height, width + 120, 3))
         ground = cv2.GaussianBlur(ground.astype(np.uint8), (0, 0), 4)
         ground = cv2.normalize(ground, None, 40, 220, cv2.NORM_MINMAX)
+        ground[..., 2 * (i // 25)] //= 9
         image = np.ascontiguousarray(ground[:, 2 * i : 2 * i + width])
-        cv2.putText(image, "TEXT", (24, 60), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 2)
+        cv2.putText(image, "TEXT", (4, 50), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
+        image[30:94, 60:124] = face
         image[:12] = 0
         image[14:20, 4:20] = 255
         yield image
