@@ -8,6 +8,10 @@ import pydantic
 
 from dj_ops_lib.clip import Clip, Edit
 from dj_ops_lib.operator import Editor, EditResult, parameter
+from dj_ops_lib.operators.editors.video_resize_resolution_mapper import SQUARE
+
+SCALING = frozenset({"scale", "zscale"})
+"""Filters that keep the shape of the picture by making its pixels oblong."""
 
 
 class _FfmpegWrappedMapper(Editor):
@@ -40,8 +44,10 @@ class VideoFfmpegWrappedMapper(_FfmpegWrappedMapper):
     """Applies one FFmpeg filter to the picture.
 
     The filters of `media/filter_rules.py` are allowed: from one picture to one picture, without
-    files. Options are FFmpeg's, by name. Sound and all else stays, where Data-Juicer keeps the
-    filtered stream alone. `global_args` must be empty: the clip is encoded once, at export.
+    files. Options are FFmpeg's, by name. What is scaled gets the size that is asked for, with
+    square pixels, where Data-Juicer's sample aspect ratio shows the old shape. Sound and all else
+    stays, where Data-Juicer keeps the filtered stream alone. `global_args` must be empty: the
+    clip is encoded once, at export.
 
     Source: Data-Juicer's operator of the same name.
     """
@@ -56,10 +62,12 @@ class VideoFfmpegWrappedMapper(_FfmpegWrappedMapper):
             raise ValueError(f"clip {clip.clip_id}: its width and height are unknown")
         if self.filter_name is None:
             return EditResult((), clip.width, clip.height)
-        edit = Edit(self.filter_name, options(self.filter_kwargs))
-        chain = [(edit.filter, dict(edit.arguments))]
+        edits = [Edit(self.filter_name, options(self.filter_kwargs))]
+        if self.filter_name in SCALING:
+            edits.append(SQUARE)
+        chain = [(edit.filter, dict(edit.arguments)) for edit in edits]
         width, height = filtered_size(chain, clip.width, clip.height)
-        return EditResult((edit,), width, height)
+        return EditResult(tuple(edits), width, height)
 
 
 def options(given: dict[str, Any] | None) -> tuple[tuple[str, str], ...]:

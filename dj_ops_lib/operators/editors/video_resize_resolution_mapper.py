@@ -13,6 +13,9 @@ from dj_ops_lib.operator import Editor, EditResult, parameter
 LARGEST_EDGE = 32_768
 """Pixels of an edge that clips are enlarged to at most: no encoder takes more."""
 
+SQUARE = Edit("setsar", (("sar", "1"),))
+"""Declares pixels square, which `scale` makes oblong to keep the shape of the picture."""
+
 
 class VideoResizeResolutionMapper(Editor):
     """Resizes a clip whose width or height lies outside a range.
@@ -92,4 +95,4 @@ def _into(edge: int, lowest: int, highest: int, step: int) -> int:
 def stretch(width: int, height: int) -> tuple[Edit, ...]:
     """Scale to a size with square pixels."""
     size = (("width", str(width)), ("height", str(height)))
-    return Edit("scale", size), Edit("setsar", (("sar", "1"),))
+    return Edit("scale", size), SQUARE

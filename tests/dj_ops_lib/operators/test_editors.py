@@ -250,3 +250,13 @@ def test_a_resized_clip_has_the_rows_size_when_it_is_decoded_and_rendered(op, cl
         result = operator.measure(whole)
         assert result.edits
         assert edited_size(*size, result.edits) == (result.width, result.height)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"), [("160", "90", (160, 90)), ("160", "-2", (160, 120))]
+)
+def test_a_picture_is_scaled_to_the_size_that_is_asked_for(op, clip, width, height, expected):
+    options = {"filter_name": "scale", "filter_kwargs": {"width": width, "height": height}}
+    size, edits = edited(op(FFMPEG, **options), clip(width=64, height=48))
+    assert size == expected
+    assert edited_size(64, 48, edits) == expected
