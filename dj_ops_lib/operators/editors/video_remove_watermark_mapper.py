@@ -55,6 +55,7 @@ class VideoRemoveWatermarkMapper(Editor):
     al., "On the Effectiveness of Visible Watermarks", CVPR 2017.
     """
 
+    version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = (
         Column(
             "video_watermark_boxes",
