@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import av
 import cv2
 import ffmpeg
 import numpy as np
@@ -14,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.media.edits import cut_edits
+from dj_ops_lib.media.edits import PictureEdits, cut_edits
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.filling import mask_text
 from dj_ops_lib.media.frames import decode
@@ -122,6 +123,24 @@ def test_a_piece_that_is_cut_off_later_shows_what_the_edited_clip_showed(texture
         assert len(piece) == round((0.4 - start_s) * 25)
         for one, other in zip(piece, whole[round(start_s * 25) :], strict=True):
             assert np.abs(one.astype(int) - other).max() <= 2
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_a_picture_is_edited_alike_whatever_came_before_it(effect):
+    """Sampled pictures come in any order; a mask is drawn once, on the first of them."""
+    options = dict(region_options((20, 30, 80, 70), effect, 8))
+    if effect == "fill":
+        options["mask"] = mask_text(np.random.default_rng(0).random((40, 60)) < 0.2)
+    images = [texture(seed) for seed in range(4)]
+
+    def edited(order):
+        edits = PictureEdits([Edit("region", tuple(options.items()))], None, "test")
+        frames = {i: av.VideoFrame.from_ndarray(images[i], "bgr24") for i in order}
+        done = {i: edits.apply(frame, i * 1_000_000) for i, frame in frames.items()}
+        return [done[i].to_ndarray() for i in range(4)]
+
+    for one, other in zip(edited([0, 1, 2, 3]), edited([2, 0, 3, 1]), strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_edits_without_times_are_the_same_for_every_piece():
