@@ -19,8 +19,7 @@ from dj_ops_lib.operator import DUPLICATE_COLUMNS, Deduplicator
 VERDICT = dict(pl.DataFrame(pa.schema([c.field for c in DUPLICATE_COLUMNS]).empty_table()).schema)
 """`duplicate_of` and `duplicate_distance`, in their Polars types; null for a clip that is kept."""
 
-Ranks = npt.NDArray[np.int64]
-Distances = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.uint32]
 
 
 def deduplicate(
@@ -168,54 +167,59 @@ class _Copies:
         kept = self._kept[(-1 - met).to_list()].with_columns(number=met, stands=met)
         # Where none is better, what is kept elsewhere comes before what was added.
         ranked = pl.concat([kept.sort("clip_id"), _standing(self._clips)])
-        ranked = self._best_first(ranked)
-        of, distances = _rejections(*self._ranks(ranked["number"]), len(ranked))
-        ranked = ranked.with_columns(
-            ranked["clip_id"].gather(pl.Series(of, dtype=pl.UInt32)).alias("duplicate_of"),
-            pl.Series("duplicate_distance", distances, dtype=pl.Float64, nan_to_null=True),
-        )
-        stand_in = ranked.select(
-            "duplicate_of", "duplicate_distance", of="clip_id", stands="number"
-        )
-        equal = self._clips.filter(pl.col("number") != pl.col("stands")).join(stand_in, on="stands")
+        ranked = self._best_first(ranked).with_row_index("rank")
+        ranked = ranked.join(self._named(ranked), on="rank", how="left", maintain_order="left")
+        first = ranked.select(*VERDICT, of="clip_id", stands="number")
+        equal = self._clips.filter(pl.col("number") != pl.col("stands")).join(first, on="stands")
         equal = equal.with_columns(
             pl.coalesce("duplicate_of", "of"), pl.col("duplicate_distance").fill_null(0.0)
         )
         names = ["shard", "clip_id", *VERDICT]
         return pl.concat([ranked.select(names), equal.select(names)])
 
-    def _ranks(self, numbers: pl.Series) -> tuple[Ranks, Ranks, Distances]:
-        """The pairs, as places in `numbers` and distances."""
-        order = np.argsort(numbers.to_numpy())
-        ordered = numbers.to_numpy()[order]
-        a, b = (order[np.searchsorted(ordered, self._pairs[c].to_numpy())] for c in ("a", "b"))
-        return a, b, self._pairs["distance"].to_numpy()
+    def _named(self, ranked: pl.DataFrame) -> pl.DataFrame:
+        """The nearest kept clip that each rejected one repeats.
+
+        Args:
+            ranked: The clips, each before those that are rejected for it.
+
+        Returns:
+            `rank` of the rejected clip, `duplicate_of` and `duplicate_distance`.
+        """
+        rank = ranked.select("rank", "number")
+        pairs = self._pairs
+        for end in ("a", "b"):
+            pairs = pairs.join(rank.rename({"rank": f"rank_{end}", "number": end}), on=end)
+        pairs = pairs.select(
+            pl.max_horizontal("rank_a", "rank_b").alias("rank"),
+            pl.min_horizontal("rank_a", "rank_b").alias("of"),
+            "distance",
+        )
+        rejected = _rejected(pairs["rank"].to_numpy(), pairs["of"].to_numpy(), len(ranked))
+        if not self._operator.prefers:
+            # One that comes later may be the nearest; another run would name it, so this one does.
+            pairs = pl.concat([pairs, pairs.select(rank="of", of="rank", distance="distance")])
+        told = pairs.filter(rejected[pairs["rank"].to_numpy()] & ~rejected[pairs["of"].to_numpy()])
+        told = told.with_columns(ranked["clip_id"].gather(told["of"]).alias("duplicate_of"))
+        nearest = told.sort("rank", "distance", "duplicate_of").unique("rank", keep="first")
+        return nearest.select("rank", "duplicate_of", duplicate_distance="distance")
 
 
 def _standing(clips: pl.DataFrame) -> pl.DataFrame:
     return clips.filter(pl.col("number") == pl.col("stands"))
 
 
-def _rejections(
-    a: Ranks, b: Ranks, distances: Distances, clips: int
-) -> tuple[list[int | None], Distances]:
-    """Reject each clip that repeats a kept one of a lower rank.
+def _rejected(worse: Ranks, better: Ranks, clips: int) -> npt.NDArray[np.bool_]:
+    """Whether each clip repeats a kept one of a lower rank.
 
     Args:
-        a: Ranks of the first clips of the pairs, 0 for the one that is kept in any case.
-        b: Ranks of the second clips.
-        distances: How far they are from each other.
+        worse: The higher rank of each pair of clips that repeat each other.
+        better: The lower one; 0 is kept in any case.
         clips: Number of clips.
-
-    Returns:
-        The rank of the nearest such clip and the distance to it; None and NaN for kept clips.
     """
-    better, worse = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((better, distances, worse))
-    of: list[int | None] = [None] * clips
-    found = np.full(clips, np.nan)
-    # The pairs come by their worse clip, so whether the better one is kept is known by then.
-    for one, other, distance in zip(better[order], worse[order], distances[order], strict=True):
-        if of[other] is None and of[one] is None:
-            of[other], found[other] = int(one), distance
-    return of, found
+    rejected = np.zeros(clips, dtype=bool)
+    # Pairs come by their worse clip, so whether the better one is kept is known by then.
+    for i in np.argsort(worse, kind="stable"):
+        if not rejected[better[i]]:
+            rejected[worse[i]] = True
+    return rejected

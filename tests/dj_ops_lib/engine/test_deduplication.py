@@ -194,6 +194,16 @@ def test_a_better_copy_brings_back_what_only_the_worse_one_repeated() -> None:
 
 
 @pytest.mark.parametrize("policy", ["first", "best"])
+def test_a_clip_whose_video_was_replaced_is_no_copy_any_more(policy: Any) -> None:
+    table = Table(VideoNearDeduplicator(policy=policy))
+    table.run("x", [Clip("a", 0, 2)])
+    table.run("y", [Clip("b", 1, 1)])
+    assert (table.kept(), table.rejected()) == ({"a"}, {"b": "a"})
+    table.run("x", [Clip("a", 4, 2)])
+    assert (table.kept(), table.rejected()) == ({"a", "b"}, {})
+
+
+@pytest.mark.parametrize("policy", ["first", "best"])
 def test_a_shard_of_many_copies_of_one_clip_has_no_pairs_to_compare(policy: Any) -> None:
     asked: list[int] = []
 
