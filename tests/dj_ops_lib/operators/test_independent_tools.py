@@ -15,6 +15,7 @@ import skimage.color
 import skimage.data
 import skimage.filters
 import skimage.measure
+import skimage.registration
 
 from dj_ops_lib.media.ffmpeg import find_ffmpeg, run_ffmpeg
 
@@ -137,6 +138,18 @@ def test_text_covers_a_page_and_not_a_photograph(op, feed):
     # Ten lines of print, 20 of 191 pixels high with their gaps, of 300 of 384 wide.
     assert 0.25 < ratios[0] < 0.9
     assert ratios[1:] == [0, 0]
+
+
+@pytest.mark.parametrize("shift", [(0, 2), (1, 3), (-3, 1)])
+@pytest.mark.parametrize("method", ["farneback", "dis"])
+def test_motion_is_what_phase_correlation_finds(op, feed, shift, method):
+    gravel = skimage.data.gravel()
+    grays = [gravel[20 + y : 220 + y, 40 + x : 360 + x] for y, x in ((0, 0), shift)]
+    images = [cv2.merge([gray] * 3) for gray in grays]
+    moved, _, _ = skimage.registration.phase_cross_correlation(*grays)
+    assert tuple(moved) == shift
+    score = feed(op("video_motion_score_filter", method=method), images)["video_motion_score"]
+    assert score == pytest.approx(np.hypot(*moved), rel=0.15)
 
 
 # --- header ---------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ ODD = [
     *("plain", "one_frame", "two_frames", "odd_size", "tiny", "ten_bit", "anamorphic"),
     *("variable_rate", "black", "silent_track", "rotated"),
 ]
-NAMES = [n for n in operator_names() if not operator_class(n).resources.model]
+NAMES = operator_names()
 
 
 def check_result(operator, clip: Clip, result) -> None:
@@ -280,17 +280,6 @@ def test_every_operator_copes_with_a_clip_inside_a_file(three_shots, file_clip, 
         check_result(operator, clip, watch(operator, clip))
 
 
-MODELS = ["video_face_blur_mapper", "video_ocr_area_ratio_filter"]
-
-
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("odd", ["one_frame", "rotated"])
-def test_every_model_operator_copes_with(name, odd, odd_files, file_clip, watch):
-    clip = file_clip(odd_files[odd])
-    operator = operator_class(name)()
-    check_result(operator, clip, watch(operator, clip))
-
-
 def test_rotation_and_pixel_aspect_are_seen_by_the_size_filters(op, odd_files, file_clip, kept):
     resolution, ratio = op("video_resolution_filter"), op("video_aspect_ratio_filter")
     rotated, wide = file_clip(odd_files["rotated"]), file_clip(odd_files["anamorphic"])
@@ -298,7 +287,7 @@ def test_rotation_and_pixel_aspect_are_seen_by_the_size_filters(op, odd_files, f
     assert ratio.measure(wide)["video_aspect_ratios"] == pytest.approx(16 / 9, rel=0.01)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *MODELS])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_broken_file_is_an_error_of_the_file_never_a_result(
     name, three_shots, tmp_path, file_clip, watch
 ):
