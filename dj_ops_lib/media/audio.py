@@ -8,6 +8,7 @@ dropped, so that a sample's position is its time. A clip without sound gets none
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 import av.error
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from dj_ops_lib.clip import Edit
 from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.container import Clock
 from dj_ops_lib.media.edits import SoundEdits
 from dj_ops_lib.needs import Audio, Observer
 
@@ -108,8 +110,8 @@ class Hearing:
         stream: The stream.
         wanted: Plans and their observers.
         edits: The clip's edits.
-        window: (time stamp of the file's beginning, start, end) in microseconds, the last
-            two from the file's beginning; no end is the end of the sound.
+        window: (time stamp of the file's beginning in seconds, start and end from there in
+            microseconds); no end is the end of the sound.
         uri: Name of the file, for messages.
     """
 
@@ -118,11 +120,12 @@ class Hearing:
         stream: AudioStream,
         wanted: Sequence[tuple[Audio, Observer]],
         edits: Sequence[Edit],
-        window: tuple[int, int, int | None],
+        window: tuple[Fraction, int, int | None],
         uri: str,
     ) -> None:
         self.stream = stream
-        self._zero_us, self._start_us, self._end_us = window
+        zero, self._start_us, self._end_us = window
+        self._clock = Clock(stream.time_base, zero)
         length = None if self._end_us is None else (self._end_us - self._start_us) / 1e6
         listeners: dict[Audio, list[Observer]] = {}
         for plan, observer in wanted:
@@ -139,7 +142,7 @@ class Hearing:
         container: InputContainer,
         wanted: Sequence[tuple[Audio, Observer]],
         edits: Sequence[Edit],
-        window: tuple[int, int, int | None],
+        window: tuple[Fraction, int, int | None],
         uri: str,
     ) -> Self | None:
         """For a container; None where nobody listens or there is nothing to hear."""
@@ -179,8 +182,8 @@ class Hearing:
 
     def _hear(self, frame: AudioFrame) -> None:
         time_us = self._next_us
-        if frame.pts is not None and self.stream.time_base is not None:
-            time_us = round(frame.pts * self.stream.time_base * 1_000_000) - self._zero_us
+        if frame.pts is not None:
+            time_us = self._clock.time_us(frame.pts)
         self._next_us = time_us + round(frame.samples * 1_000_000 / frame.sample_rate)
         if self._end_us is not None and time_us >= self._end_us:
             self.past_end = True

@@ -85,8 +85,8 @@ class ClipPass:
         self._vectors = Vectors([o for need, o in wanted if isinstance(need, MotionVectors)])
         export = {"flags2": "+export_mvs"} if self._vectors else {}
         video.codec_context.options = {"max_pixels": str(pixels), **export}
-        self._zero_us = round(time_zero(container, video) * MICROSECONDS)
-        self._clocks = {s.index: Clock(s.time_base, self._zero_us) for s in container.streams}
+        self._zero = time_zero(container, video)
+        self._clocks = {s.index: Clock(s.time_base, self._zero) for s in container.streams}
         self._start_us = round((clip.start_s or 0.0) * MICROSECONDS)
         self._end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
         duration, self._end_is_videos = declared_duration(container, video)
@@ -96,7 +96,7 @@ class ClipPass:
             container,
             [(need, o) for need, o in wanted if isinstance(need, Audio)],
             clip.edits,
-            (self._zero_us, self._start_us, self._end_us),
+            (self._zero, self._start_us, self._end_us),
             uri,
         )
         self._through: PictureEdits | None = None
@@ -140,18 +140,18 @@ class ClipPass:
 
     def _video_reader(self) -> Position:
         """What goes through the video: decoding all of it, some of it, or nothing."""
-        container, video, zero_us, uri = self._container, self._video, self._zero_us, self._uri
+        container, video, zero, uri = self._container, self._video, self._zero, self._uri
         start_us, end_us, delivery = self._start_us, self._end_us, self._delivery
         if delivery is None:
-            return Position(container, video, zero_us=zero_us, uri=uri)
+            return Position(container, video, zero=zero, uri=uri)
         if delivery.every_frame:
             return VideoReader(
-                container, video, zero_us=zero_us, uri=uri, start_us=start_us, end_us=end_us
+                container, video, zero=zero, uri=uri, start_us=start_us, end_us=end_us
             )
         return SparseReader(
             container,
             video,
-            zero_us=zero_us,
+            zero=zero,
             uri=uri,
             start_us=start_us,
             end_us=end_us,

@@ -9,6 +9,7 @@ at zero.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -58,14 +59,24 @@ def open_container(uri: str, access: Access) -> Iterator[InputContainer]:
             ) from error
         except av.error.FFmpegError as error:
             raise MediaError(f"{uri}: cannot be opened: {error.strerror}", "corrupt") from error
-        # PyAV asks for it; in an AVI with B-frames it makes up times in the wrong order, where
-        # a decoder left alone gives the frames' order of display.
-        container.flags &= ~_GENERATE_PTS
+        if not _order_is_known(container):
+            container.flags &= ~_GENERATE_PTS
         with container:
             yield container
     finally:
         if not isinstance(media, str):
             media.close()
+
+
+def _order_is_known(container: InputContainer) -> bool:
+    """Whether FFmpeg can fill in times of display that a container leaves out, as PyAV asks.
+
+    An AVI has none, an MPEG program stream lacks some. FFmpeg knows pictures that others lean on
+    by their type; for these codecs it does not, and makes up times in the wrong order, where a
+    decoder left alone gives the frames' order of display.
+    """
+    names = {s.codec_context.name for s in container.streams.video if s.codec_context is not None}
+    return not names & {"h264", "hevc", "vvc"}
 
 
 def main_video(container: InputContainer, uri: str) -> VideoStream:
@@ -83,11 +94,31 @@ def main_video(container: InputContainer, uri: str) -> VideoStream:
     raise MediaError(f"{uri}: has no video stream", "unsupported")
 
 
-def time_zero(container: InputContainer, video: VideoStream) -> float:
+def stored_frames(video: VideoStream) -> int | None:
+    """The frames of an AVI whose header counts more; None for any other file.
+
+    A header counts chunks, and an empty one repeats the picture before it. FFmpeg 9 remuxes into
+    600 chunks a second without being asked, most of them empty; its index has the others.
+    """
+    if video.container.format.name != "avi":
+        return None
+    stored = sum(entry.size > 0 for entry in video.index_entries)
+    return stored if 0 < stored < video.frames else None
+
+
+def time_zero(container: InputContainer, video: VideoStream) -> Fraction:
     """The pts in seconds at which the file begins: that of its first video frame."""
-    if video.start_time is not None and video.time_base is not None:
-        return float(video.start_time * video.time_base)
-    return (container.start_time or 0) / av.time_base
+    if video.start_time is None or video.time_base is None:
+        return Fraction(container.start_time or 0, av.time_base)
+    zero = video.start_time * video.time_base
+    if container.format.name == "avi" and _order_is_known(container):
+        # It says when its first frame is decoded; before B-frames, that is shown a frame later.
+        index, rate = video.index_entries, video.average_rate
+        if video.codec_context.has_b_frames and len(index) > 1:
+            zero += (index[1].timestamp - index[0].timestamp) * video.time_base
+        elif video.codec_context.has_b_frames and rate:
+            zero += 1 / rate
+    return zero
 
 
 class Clock:
@@ -97,18 +128,19 @@ class Clock:
 
     Args:
         time_base: Seconds a tick; None for microseconds.
-        zero_us: The file's beginning, `time_zero` in microseconds.
+        zero: The file's beginning, `time_zero`; exact, so that equal times stay equal.
     """
 
-    def __init__(self, time_base: Fraction | None, zero_us: int) -> None:
+    def __init__(self, time_base: Fraction | None, zero: Fraction) -> None:
         tick_us = (time_base or Fraction(1, MICROSECONDS)) * MICROSECONDS
-        self._up, self._down = 2 * tick_us.numerator, 2 * tick_us.denominator
-        self._half = tick_us.denominator
-        self._zero_us = zero_us
+        zero_us = zero * MICROSECONDS
+        shared = math.lcm(tick_us.denominator, zero_us.denominator)
+        self._up, self._down = int(2 * tick_us * shared), 2 * shared
+        self._half, self._zero = shared, int(2 * zero_us * shared)
 
     def time_us(self, ticks: int) -> int:
         """Microseconds from the file's beginning, to the nearest."""
-        return (ticks * self._up + self._half) // self._down - self._zero_us
+        return (ticks * self._up - self._zero + self._half) // self._down
 
     def length_us(self, ticks: int) -> int:
         """A number of ticks in microseconds, to the nearest."""
@@ -116,7 +148,7 @@ class Clock:
 
     def ticks(self, time_us: int) -> int:
         """The tick at or before a time."""
-        return (time_us + self._zero_us) * self._down // self._up
+        return (time_us * self._down + self._zero) // self._up
 
 
 def check_dimensions(uri: str, width: int, height: int, access: Access) -> None:

@@ -8,6 +8,7 @@ the first key packet arrives, and repeated further back until it lies before its
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av.error
@@ -31,19 +32,19 @@ class Position:
     Args:
         container: The open file.
         video: Its stream.
-        zero_us: Time stamp of the file's beginning in microseconds.
+        zero: Time stamp of the file's beginning in seconds.
         uri: Name of the file, for messages.
     """
 
     def __init__(
-        self, container: InputContainer, video: VideoStream, *, zero_us: int, uri: str
+        self, container: InputContainer, video: VideoStream, *, zero: Fraction, uri: str
     ) -> None:
         self._container = container
         self._video = video
         self._uri = uri
-        self._clock = Clock(video.time_base, zero_us)
+        self._clock = Clock(video.time_base, zero)
         self.time_us = self._clock.time_us
-        self._await_key = True
+        self._await_key = self._first_due = True
         self._clean_from: int | None = None
         self._back_off_us: int | None = None
         self._seek_target_us: int | None = None
@@ -65,13 +66,23 @@ class Position:
         """The packets of some streams from here on; the last one of each is empty.
 
         A seek may come out behind the last key frame (MPEG-TS): the file's end is met without
-        one, and the seek is repeated further back.
+        one, and the seek is repeated further back. It goes on, too, where a seek was made
+        because of what came out at the end.
         """
         while True:
+            before_end = None
             for packet in self._container.demux(*streams):
-                if packet.size > 0 or self.landed:
+                if packet.size > 0:
                     yield packet
-            if self.landed or not self._back_off():
+                elif self.landed:
+                    before_end = self.seeks if before_end is None else before_end
+                    yield packet
+            if before_end is None:
+                if not self._back_off():
+                    return
+            elif self.seeks > before_end:
+                self._jump()  # once more: decoders were told of the end since
+            else:
                 return
 
     def follow(self, packet: Packet[VideoStream]) -> bool:
@@ -109,24 +120,22 @@ class Position:
             return False
         if self._await_key:
             # Frames that are shown before this one lean on pictures that were not decoded.
-            self._clean_from = shown_us
+            self._clean_from, self._first_due = shown_us, True
         self._await_key = False
         self._note_delay(packet)
         return True
 
     def _has_landed(self, time_us: int) -> bool:
         """Whether a seek came out at or before its target; if not, it is tried further back."""
-        if self._back_off_us is None or self._seek_target_us is None:
-            return True
-        if time_us > self._seek_target_us and self._back_off():
+        if self._seek_target_us is not None and time_us > self._seek_target_us and self._back_off():
             return False
         self._back_off_us = None
         return True
 
     def _back_off(self) -> bool:
         """Repeat the last seek further back; False if it went to the beginning already."""
-        assert self._back_off_us is not None
-        assert self._seek_target_us is not None
+        if self._back_off_us is None or self._seek_target_us is None:
+            return False
         if self._seek_target_us - self._back_off_us <= -MICROSECONDS:
             return False
         self._back_off_us = self._back_off_us * 3 + MICROSECONDS
@@ -136,19 +145,19 @@ class Position:
     def _jump(self) -> None:
         assert self._back_off_us is not None
         assert self._seek_target_us is not None
-        aim = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
-        ticks = self._clock.ticks(aim)
-        try:
-            self._container.seek(ticks, stream=self._video, backward=True)
-        except av.error.FFmpegError:
-            if self.seeks == 0 and self._reached_us == -NEVER:
-                self._back_off_us = None  # nothing was read yet: go on from the beginning
-                return
-            raise MediaError(
-                f"{self._uri}: cannot seek to {aim / 1e6:.3f} s", "decode_error"
-            ) from None
-        self.seeks += 1
-        self._await_key = True
+        aim_us = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
+        # Some containers do not seek to before their beginning, others only so to all of it.
+        for us in (aim_us, 0) if aim_us < 0 else (aim_us,):
+            try:
+                self._container.seek(self._clock.ticks(us), stream=self._video, backward=True)
+            except av.error.FFmpegError:
+                continue
+            self.seeks += 1
+            self._await_key = True
+            return
+        if self.seeks or self._reached_us != -NEVER:
+            raise MediaError(f"{self._uri}: cannot seek to {aim_us / 1e6:.3f} s", "decode_error")
+        self._back_off_us = None  # nothing was read yet: go on from the beginning
 
     # --- the index ------------------------------------------------------------------------
 

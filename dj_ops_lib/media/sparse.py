@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av.error
 
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.position import NEVER
-from dj_ops_lib.media.video import Shown, VideoReader
+from dj_ops_lib.media.video import KeyFrameError, Shown, VideoReader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,7 +45,7 @@ class SparseReader(VideoReader):
     Args:
         container: The open file.
         video: Its stream.
-        zero_us: Time stamp of the file's beginning in microseconds.
+        zero: Time stamp of the file's beginning in seconds.
         uri: Name of the file, for messages.
         start_us: Beginning of the window, from the file's beginning.
         end_us: End of the window, exclusive; None for the end of the file.
@@ -59,7 +60,7 @@ class SparseReader(VideoReader):
         container: InputContainer,
         video: VideoStream,
         *,
-        zero_us: int,
+        zero: Fraction,
         uri: str,
         start_us: int,
         end_us: int | None,
@@ -67,11 +68,10 @@ class SparseReader(VideoReader):
         targets: Iterable[int],
         may_jump: bool,
     ) -> None:
-        super().__init__(
-            container, video, zero_us=zero_us, uri=uri, start_us=start_us, end_us=end_us
-        )
+        super().__init__(container, video, zero=zero, uri=uri, start_us=start_us, end_us=end_us)
         self._wants_keys = keys
-        self._targets = collections.deque(sorted(targets))
+        self._all_targets = sorted(targets)
+        self._targets = collections.deque(self._all_targets)
         self._may_jump = may_jump
         self._run: list[Packet[VideoStream]] = []  # held back, from a key frame or the last fed on
         self._run_bytes = 0
@@ -137,7 +137,7 @@ class SparseReader(VideoReader):
         """A new group of pictures; of the one before it, nothing is wanted but its key frame."""
         yield from self._show_key()
         shown_us = self.times(begun[0])[1]
-        self._clean_from = shown_us
+        self._clean_from, self._first_due = shown_us, True
         self._key_wanted = shown_us >= self._start_us and (at_target or self._wants_keys)
         self._lacks_first &= shown_us < self._start_us
         self._look_ahead, self._sought = True, self.seeks > self._seeks_before
@@ -183,11 +183,19 @@ class SparseReader(VideoReader):
             raise self._error(f"decoding fails: {error.strerror}") from error
         self._context.flush_buffers()
         self.frames_decoded += len(frames)
-        if not frames or frames[0].is_corrupt:
+        if not frames:
+            raise KeyFrameError
+        if frames[0].is_corrupt:
             raise self._error(f"damaged key frame at {shown_us / 1e6:.3f} s")
         self._in_window = True
         self._shown_to_us = shown_us
         return Shown(frames[0], shown_us, key_frame=True)
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._run, self._run_bytes, self._candidate, self._key_wanted = [], 0, None, False
+        self._feeding = self._fed = True
+        self._targets = collections.deque(t for t in self._all_targets if t > self._shown_to_us)
 
     def _feed_run(self) -> Iterator[Shown]:
         """Decode what is held, and go on until all that is wanted of it has come out."""
@@ -212,25 +220,24 @@ class SparseReader(VideoReader):
     def _stop_feeding(self) -> None:
         """Hold back again, once nothing that is wanted can come out of what was fed."""
         self._lacks_first &= not self._in_window
-        owed = self._is_due(self._fed_to_us) or self._keys or self._lacks_first
+        owed = self._is_due(self._fed_to_us) or bool(self._keys) or self._lacks_first
+        owed |= self._from_beginning and (self._wants_keys or bool(self._targets))
         # Without time stamps nobody knows whether a key frame has come out.
         if not owed and not (self._unstamped and self._wants_keys):
             self._feeding, self._look_ahead = False, True
             self.finished |= not self._targets and not self._wants_keys
 
-    def flush(self) -> Iterator[Shown]:
-        """What is still wanted at the end of the window; it is finished then."""
-        if not self.finished:
-            yield from self._settle()
+    def _flush(self) -> Iterator[Shown]:
+        yield from self._settle()
         if self.finished:
             return
         if self._feeding or self._targets or self._lacks_first:
             # The last frame is wanted for targets past it, or the only one on screen.
             yield from self._feed_run()
-            yield from self._decoded(None)
+            yield from super()._flush()
         else:
             yield from self._show_key()
-        yield from self._finish()
+            yield from self._finish()
 
     # --- leaving out ----------------------------------------------------------------------
 
@@ -242,13 +249,13 @@ class SparseReader(VideoReader):
         if not self._may_jump or not self._look_ahead:
             return None
         self._look_ahead = False
-        stop_us = self._targets[0] if self._targets else NEVER
+        end_us = NEVER if self._end_us is None else self._end_us
+        stop_us = min(self._targets[0], end_us - 1) if self._targets else NEVER
         if self._wants_keys:
             after = self.key_after(packet)
             if after is None:
                 return None
             key_us, skipped = after
-            end_us = NEVER if self._end_us is None else self._end_us
             worth = skipped >= _WORTH_A_SEEK_BYTES and key_us < end_us and key_us <= stop_us
             stop_us = key_us
         elif (decoded_us := self.key_before(stop_us)) is not None:

@@ -13,11 +13,13 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av.error
 
 from dj_ops_lib.errors import MediaError
+from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.position import Position
 
 if TYPE_CHECKING:
@@ -42,13 +44,21 @@ class Shown:
     key_frame: bool
 
 
+class KeyFrameError(Exception):
+    """What the file calls a key frame cannot be decoded by itself.
+
+    So it is with intra refresh: pictures come out when all parts of them have been renewed, up
+    to seconds later.
+    """
+
+
 class VideoReader(Position):
     """Decodes one window of one stream.
 
     Args:
         container: The open file.
         video: Its stream.
-        zero_us: Time stamp of the file's beginning in microseconds.
+        zero: Time stamp of the file's beginning in seconds.
         uri: Name of the file, for messages.
         start_us: Beginning of the window, from the file's beginning.
         end_us: End of the window, exclusive; None for the end of the file.
@@ -59,12 +69,12 @@ class VideoReader(Position):
         container: InputContainer,
         video: VideoStream,
         *,
-        zero_us: int,
+        zero: Fraction,
         uri: str,
         start_us: int,
         end_us: int | None,
     ) -> None:
-        super().__init__(container, video, zero_us=zero_us, uri=uri)
+        super().__init__(container, video, zero=zero, uri=uri)
         self._context = video.codec_context
         self._start_us = start_us
         self._end_us = end_us
@@ -72,7 +82,7 @@ class VideoReader(Position):
         self._keys: set[int] = set()
         self._before: VideoFrame | None = None
         self._unstamped: list[int] = []
-        self._in_window = False
+        self._in_window = self._from_beginning = False
         self.finished = False
         self.frames_decoded = 0
 
@@ -82,28 +92,34 @@ class VideoReader(Position):
         Raises:
             MediaError: `decode_error`.
         """
-        if packet.size == 0:
-            yield from self.flush()
+        if packet.size > 0 and not self.follow(packet):
             return
-        if not self.follow(packet) or self.finished:
+        if self.finished:
             return
         decoded_us, shown_us = self.times(packet)
-        if self._end_us is not None and decoded_us >= self._end_us:
-            yield from self.flush()
-            return
-        if packet.is_corrupt:
+        at_end = packet.size == 0 or (self._end_us is not None and decoded_us >= self._end_us)
+        if packet.is_corrupt and not at_end:
             raise self._error(f"damaged packet at {shown_us / 1e6:.3f} s")
-        yield from self._take(packet)
-
-    def flush(self) -> Iterator[Shown]:
-        """The frames that are still to come at the end of the window; it is finished then."""
-        if not self.finished:
-            yield from self._decoded(None)
-            yield from self._finish()
+        try:
+            yield from self._flush() if at_end else self._take(packet)
+        except KeyFrameError:
+            self._begin_anew()
 
     def _take(self, packet: Packet[VideoStream]) -> Iterator[Shown]:
         """What is done with a packet that belongs to the window or leads to it."""
         yield from self._decode(packet)
+
+    def _flush(self) -> Iterator[Shown]:
+        """The frames that are still to come at the end of the window; it is finished then."""
+        yield from self._decoded(None)
+        if self._first_due and not self._from_beginning:
+            raise KeyFrameError
+        yield from self._finish()
+
+    def _begin_anew(self) -> None:
+        """Decode from the file's beginning, as what it calls key frames cannot be trusted."""
+        self._from_beginning = True
+        self.seek(-MICROSECONDS)
 
     def _jump(self) -> None:
         super()._jump()
@@ -145,6 +161,8 @@ class VideoReader(Position):
             self._keys.discard(time_us)
             if self._clean_from is not None and time_us < self._clean_from:
                 continue
+            if self._came_late(time_us):
+                raise KeyFrameError
             if self._end_us is not None and time_us >= self._end_us:
                 yield from self._finish()
                 return
@@ -155,6 +173,12 @@ class VideoReader(Position):
                 continue
             self._in_window = True
             yield Shown(frame, time_us, key_frame)
+
+    def _came_late(self, time_us: int) -> bool:
+        """Whether pictures of the window are missing before the first one that came out."""
+        first, self._first_due = self._first_due, False
+        begun_us = max(self._start_us, self._clean_from or 0)
+        return first and time_us > begun_us and not self._from_beginning
 
     def _finish(self) -> Iterator[Shown]:
         if self.finished:

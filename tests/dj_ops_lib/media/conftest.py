@@ -48,6 +48,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ffmpeg("-i", cfr, "-c", "copy", *rate, made[suffix])
     ffmpeg(*SOURCE, *TONE, "-c:v", "libvpx", "-deadline", "realtime", "-g", "48", "-c:a", "libopus",
            made["webm"])  # fmt: skip
+    made |= {"hevc": root / "hevc.mp4", "divx": root / "divx.avi", "mpeg": root / "mpeg2.mpg"}
+    hevc = "open-gop=1:keyint=24:min-keyint=24:bframes=3:log-level=error"
+    ffmpeg(*SOURCE, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", hevc, made["hevc"])
+    ffmpeg(*SOURCE, "-c:v", "mpeg4", "-g", "20", "-bf", "2", made["divx"])
+    ffmpeg(*SOURCE, "-c:v", "mpeg2video", "-g", "15", "-bf", "2", made["mpeg"])
+    made["intra_refresh"] = root / "intra_refresh.mp4"
+    ffmpeg(*SOURCE, *X264, "-g", "30", "-intra-refresh", "1", made["intra_refresh"])
     remux(made["silent"], made["rotated"], degrees=-90)
     remux(made["silent"], made["mirrored"], degrees=90, hflip=True)
     return made

@@ -14,7 +14,7 @@ from dj_ops_lib.media.probe import probe
 from dj_ops_lib.needs import At, Every, Fps, Frames, KeyFrames, Packets, Uniform
 
 KINDS = ["cfr", "vfr", "open_gop", "edit_list", "late", "rotated", "sar", "fragmented", "long_gop"]
-KINDS += ["one_frame", "slides", "ten_bit", "mkv", "ts", "flv", "webm"]
+KINDS += ["one_frame", "slides", "ten_bit", "mkv", "ts", "flv", "webm", "hevc", "divx", "mpeg"]
 SPANS = [(None, None), (1.5, 2.75), (2.1, 2.3)]
 
 
@@ -47,6 +47,18 @@ def test_an_avi_without_display_times_is_shown_in_order_from_zero(
     assert keys.times == pytest.approx([0, 1.25, 2.5, 3.75])
     (alone,) = look(videos["avi"], access, KeyFrames(), span=(1.0, 3.0))
     assert alone.times == pytest.approx([1.25, 2.5])
+
+
+@pytest.mark.parametrize("span", [*SPANS, (1.3, 2.4), (2.6, 4.0)])
+def test_key_frames_that_are_none_lose_no_picture(
+    span: tuple, videos: dict[str, Path], access: Access
+) -> None:
+    path = videos["intra_refresh"]
+    for at in (Every(), Uniform(1), Uniform(2), Uniform(5), Fps(5)):
+        (seen,) = look(path, access, at, span=span)
+        assert seen.times == pytest.approx(expected(path, access, at, span), abs=2e-3), at
+    (keys,) = look(path, access, KeyFrames(), span=(None, None))
+    assert keys.times == pytest.approx([0, 1.25, 2.5, 3.75])
 
 
 def test_a_clip_without_any_frame_shows_the_picture_on_screen(

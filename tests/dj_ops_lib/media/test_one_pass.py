@@ -20,7 +20,7 @@ from dj_ops_lib.media.probe import probe
 from dj_ops_lib.needs import At, Audio, Every, Fps, Frame, Frames, KeyFrames, Need, Packets, Uniform
 
 KINDS = ["cfr", "vfr", "open_gop", "edit_list", "late", "fragmented", "long_gop", "slides"]
-KINDS += ["mkv", "ts", "flv", "webm"]
+KINDS += ["mkv", "ts", "flv", "webm", "hevc", "divx", "mpeg"]
 
 FEW = st.one_of(st.just(KeyFrames()), st.builds(Uniform, st.integers(1, 12)))
 ALL = st.one_of(FEW, st.just(Every()), st.builds(Fps, st.floats(0.5, 30), st.booleans()))
