@@ -61,9 +61,9 @@ def add_filling(
         ValueError: The mask cannot be read.
     """
     below, copy = nodes.split(part)
-    picture, timer = nodes.split(_as_444(nodes, copy))
+    picture, first = nodes.split(_as_444(nodes, copy))
     # The mask is drawn once: where one of two inputs ends, FFmpeg goes on with its last picture.
-    still = nodes.add("trim", timer, end_frame="1")
+    still = nodes.add("trim", first, end_frame="1")
     drawn = nodes.add("format", _drawn(nodes, still, size, mask), pix_fmts="yuv444p")
     strokes, other = nodes.split(drawn)
     unknown = nodes.add("extractplanes", other, planes="y")

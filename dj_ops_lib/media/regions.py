@@ -70,15 +70,19 @@ def _place(text: str) -> str:
     if ":" not in text:
         return str(int(text))
     steps = [pair.split(":") for pair in text.split()]
-    times = [float(t) for t, _ in steps]
-    values = [int(v) for _, v in steps]
-    # Each step adds its difference from its time on, so that the expression is flat.
-    terms = [
-        f"{after - before:+d}*gte(t,{time_s})"
-        for time_s, before, after in zip(times[1:], values, values[1:], strict=False)
-        if after != before
-    ]
-    return f"{values[0]}{''.join(terms)}"
+    moves: list[tuple[float, int]] = []
+    for time_s, value in ((float(t), int(v)) for t, v in steps):
+        if not moves or moves[-1][1] != value:
+            moves.append((time_s, value))
+    return _at_time(moves)
+
+
+def _at_time(moves: list[tuple[float, int]]) -> str:
+    """Binary search among moves: FFmpeg refuses expressions that nest deeper than 100."""
+    if len(moves) == 1:
+        return str(moves[0][1])
+    half = len(moves) // 2
+    return f"if(lt(t,{moves[half][0]}),{_at_time(moves[:half])},{_at_time(moves[half:])})"
 
 
 def _effect(effect: str, strength: float) -> tuple[str, dict[str, str]]:

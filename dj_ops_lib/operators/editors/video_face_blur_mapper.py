@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -24,6 +25,10 @@ FACE = pa.struct(
 LONG_EDGE = 640
 """The detector's own input: larger pictures would only be scaled down by it."""
 
+
+MOST_PLACES = 1000
+"""Places of all the faces of a clip: each is 90 bytes of an argument of the ffmpeg program, which
+holds 128 kB. Where there are more, several samples share a place."""
 
 FACE_SHARE = {"gaussian": 6, "mean": 3, "box": 3, "pixelate": 5}
 """Width of a face over the radius, or block. The detector no longer finds a face of eight blocks;
@@ -160,8 +165,9 @@ class _Faces(Observer):
     def result(self) -> EditResult:
         edits: list[Edit] = []
         rows: list[dict[str, float]] = []
+        most = max(4, MOST_PLACES // max(1, len(self._tracker.tracks)))
         for number, track in enumerate(self._tracker.tracks):
-            options = self._region(track)
+            options = self._region(track, most)
             if options:
                 edits.append(Edit(REGION, tuple(options.items())))
             for time_s, box in zip(track.times, track.boxes, strict=True):
@@ -169,12 +175,15 @@ class _Faces(Observer):
                 rows.append({"track": number, "time_s": time_s, **dict(edges)})
         return EditResult(tuple(edits), *self._size, {"video_face_boxes": rows})
 
-    def _region(self, track: Track) -> dict[str, str]:
-        """The moving region that covers a track, wide enough for all of it."""
+    def _region(self, track: Track, most: int) -> dict[str, str]:
+        """The moving region that covers a track, wide enough for all of it, in `most` places."""
         o = self._operator
+        step = -(-len(track.boxes) // most)
         # From a sample to the next one the face is somewhere between its two boxes.
-        pairs = zip(track.boxes, [*track.boxes[1:], track.boxes[-1]], strict=True)
-        spots = [_grown(_around(a, b), o.margin) for a, b in pairs]
+        spots = [
+            _grown(functools.reduce(_around, track.boxes[i : i + step + 1]), o.margin)
+            for i in range(0, len(track.boxes), step)
+        ]
         limits = tuple(edge // 2 * 2 for edge in self._size)
         wide, high = (
             min(limit, -(-int(max(s[i + 2] - s[i] for s in spots) + 2) // 2) * 2)
@@ -184,7 +193,7 @@ class _Faces(Observer):
             return {}
         before = [t for t in self._times if t < track.times[0]]
         after = [t for t in self._times if t > track.times[-1]]
-        starts = [before[-1] if before else 0.0, *track.times[1:]]
+        starts = [before[-1] if before else 0.0, *track.times[step::step]]
         places: list[list[str]] = [[], []]
         for start, spot in zip(starts, spots, strict=True):
             for i, (edge, limit) in enumerate(zip((wide, high), limits, strict=True)):

@@ -125,6 +125,25 @@ def test_a_piece_that_is_cut_off_later_shows_what_the_edited_clip_showed(texture
             assert np.abs(one.astype(int) - other).max() <= 2
 
 
+@pytest.mark.parametrize("moves", [2, 100, 101, 1000])
+def test_a_region_may_move_often(textured, file_clip, moves):
+    x = " ".join(f"{0.36 * i / moves:.6f}:{10 + 60 * (i == moves - 1)}" for i in range(moves))
+    between = " ".join(f"{0.36 * i / moves:.6f}:{40 - 2 * (i % 2)}" for i in range(moves))
+    options = {"w": "20", "h": "20", "x": x, "y": between, "effect": "gaussian", "strength": "8"}
+    edit = Edit("region", tuple(options.items()))
+    first, *_, last = (
+        changed(b, a)
+        for b, a in zip(
+            pictures(file_clip(textured)), pictures(file_clip(textured, edits=(edit,))), strict=True
+        )
+    )
+    assert 10 <= first[0] < 16
+    assert 70 <= last[0] < 76
+    drawn = stream_region(ffmpeg.input(str(textured))["v:0"], options)
+    command = drawn.output("pipe:", f="rawvideo", v="error").compile(find_ffmpeg())
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_a_picture_is_edited_alike_whatever_came_before_it(effect):
     """Sampled pictures come in any order; a mask is drawn once, on the first of them."""

@@ -146,6 +146,33 @@ def test_clips_of_few_frames(op, feed, clip, monkeypatch, looks):
     assert len(faces_of(op, feed, clip, monkeypatch, set(), looks=looks).edits) == looks
 
 
+class Wandering:
+    """A detector that sees a face walk to and fro, two pixels a look."""
+
+    def __init__(self):
+        self.looks = iter(range(10_000))
+
+    def __call__(self, image):
+        x = 4.0 + abs(2 * next(self.looks) % 80 - 40)
+        return [(x, 10.0, x + 20, 30.0)]
+
+
+@pytest.mark.parametrize("looks", [90, 2500])
+def test_a_long_walk_is_covered_in_few_enough_places(op, feed, clip, monkeypatch, looks):
+    monkeypatch.setitem(faces.DETECTORS, "centerface", lambda *_: Wandering())
+    images = [np.zeros((60, 80, 3), np.uint8)] * looks
+    result = feed(op(NAME, sampling_fps=25), images, clip(width=80, height=60))
+    (edit,) = result.edits
+    options = dict(edit.arguments)
+    places = [pair.split(":") for pair in options["x"].split()]
+    assert len(places) == (looks if looks < 1000 else 834)
+    starts, corners = [float(t) for t, _ in places], [int(x) for _, x in places]
+    for row in result.columns["video_face_boxes"]:
+        at = np.searchsorted(starts, row["time_s"] + 1e-6) - 1
+        assert corners[at] <= row["x1"]
+        assert row["x2"] <= corners[at] + int(options["w"])
+
+
 def test_two_faces_that_pass_keep_their_tracks():
     tracker = Tracker(0.5)
     for i in range(10):
