@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest
-from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
 from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, Memo, entries_of, entries_to_lists
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
-from dj_ops_lib.engine.spool import Spool, spool_folder
-from dj_ops_lib.engine.tables import read_frame, to_batches
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.destination import Destination, destination
 from dj_ops_lib.media.scratch import sweep
@@ -33,7 +31,7 @@ from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.recipe import Recipe
 from dj_ops_lib.rendering import RENDERED, RENDERED_COLUMNS, Rendering
 from dj_ops_lib.report import StageReport
-from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
 if TYPE_CHECKING:
     from dj_ops_lib.media.access import Access
@@ -103,63 +101,39 @@ def render_shard(
         WarehouseError: The input table is not there, or the output could not be written.
         DjError: There is no ffmpeg program.
     """
-    started, cpu_started = time.monotonic(), time.process_time()
-    input_table = f"{source}/{recipe.name}/{recipe.stages[-1].name}"
-    table = f"{source}/{recipe.name}/{RENDERED}"
-    input_version = warehouse.version(input_table)
-    rows = read_frame(warehouse, input_table, shard, where="keep = true", version=input_version)
+    recipe_folder = f"{source}/{recipe.name}"
+    making = Making(
+        warehouse,
+        f"{recipe_folder}/{RENDERED}",
+        f"{recipe_folder}/{recipe.stages[-1].name}",
+        shard,
+        dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S),
+        run_id=run_id,
+        code_version=code_version,
+    )
+    rows = making.rows
     place_of_files = destination(folder, ObjectStore())
     sweep(place_of_files.scratch)
     operator = Render(folder=place_of_files.uri, rendering=rendering)
     memo = Memo()
-    spool = Spool(spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s)
-    spool.load(memo, (operator,))
-    if warehouse.exists(table):
-        columns = ["measured", "error", *(c.name for c in RENDERED_COLUMNS)]
-        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), (operator,))
-    options = dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S)
-    passes = Passes(options, spool, table, shard, function=render_task)
+    making.recall(memo, (operator,))
+    passes = making.passes(render_task)
     try:
         files = _render(rows, operator, place_of_files, options, memo, passes)
     finally:
         place_of_files.remove(rendering.name(s) for s in warehouse.taken_down(rows.to_arrow()))
     frame = _with_files(rows, operator, files)
-    schema = recipe.rendered_schema
-    provenance = Provenance(
-        run_id=run_id,
-        source=source,
-        stage=RENDERED,
-        shard=shard,
-        recipe=recipe.name,
-        recipe_hash=digest("recipe", operator.fingerprint()),
-        measuring_fingerprint=operator.fingerprint(),
-        input_table=input_table,
-        input_version=input_version,
-        code_version=code_version,
-        rows_in=len(rows),
-        operators=(OperatorUse(RENDERED, rendering.model_dump(mode="json"), operator.version),),
-    )
-    version = warehouse.replace_shard(
-        table, shard, to_batches(frame, schema), schema=schema, provenance=provenance
-    )
-    spool.remove()
-    kept = frame.filter("keep")
+    fingerprint = operator.fingerprint()
+    use = OperatorUse(RENDERED, rendering.model_dump(mode="json"), operator.version)
+    recipe_hash = digest("recipe", fingerprint)
+    origin = making.origin((use,), fingerprint=fingerprint, recipe_hash=recipe_hash)
+    version = making.commit(frame, recipe.rendered_schema, origin)
     touched = sum(files[s].tried for s in rows["signature"])
-    return StageReport(
-        table=table,
-        shard=shard,
-        version=version,
-        rows_in=len(rows),
-        rows_out=len(frame),
-        kept=len(kept),
-        errors=summary.error_counts(frame),
-        video_seconds=float(kept["duration_s"].sum()),
-        wall_seconds=time.monotonic() - started,
-        cpu_seconds=time.process_time() - cpu_started + passes.cpu_seconds,
-        measured=touched,
-        reused=len(rows) - touched,
+    failed = len(frame) - len(frame.filter("keep"))
+    tally = Tally(RENDERED, len(frame), 0, failed, len(frame) - failed)
+    return dataclasses.replace(
+        making.finish(version, frame, touched=touched, tallies=[tally]),
         files=collections.Counter(f.how for f in files.values() if f.how),
-        funnel=summary.funnel([Tally(RENDERED, len(rows), 0, len(rows) - len(kept), len(kept))]),
     )
 
 
