@@ -38,6 +38,11 @@ def resolve(uri: str, access: Access) -> str:
     return str(_local(uri, access))
 
 
+def is_local(uri: str) -> bool:
+    """Whether `uri` is a path, which other programs can open too."""
+    return not uri.startswith((OBJECT_SCHEME, _BLOB_SCHEME))
+
+
 def open_media(uri: str, access: Access) -> str | BinaryIO:
     """What `av.open` reads: a local path, or a seekable reader of an object's or a blob's ranges.
 

@@ -18,7 +18,13 @@ from av.video.stream import VideoStream
 
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.media.container import check_dimensions, main_video, open_container, time_zero
+from dj_ops_lib.media.container import (
+    check_dimensions,
+    main_video,
+    open_container,
+    stored_frames,
+    time_zero,
+)
 from dj_ops_lib.media.orientation import declared_rotation, display_size
 
 _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -70,13 +76,13 @@ def probe(uri: str, access: Access) -> Header:
             num_frames=max(1, frames),
             duration_s=duration,
             container=container.format.name,
-            video_codec=video.codec_context.name,
+            video_codec=video.codec_context.codec.canonical_name,
             pixel_format=video.pix_fmt,
             rotation=rotation,
             sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
             bit_rate=container.bit_rate or None,
             has_audio=audio is not None,
-            audio_codec=codec.name if codec else None,
+            audio_codec=codec.codec.canonical_name if codec else None,
             sample_rate=codec.sample_rate if codec else None,
             audio_channels=codec.channels if codec else None,
         )
@@ -85,9 +91,12 @@ def probe(uri: str, access: Access) -> Header:
 def frame_rate(video: VideoStream) -> Fraction:
     """Average frames per second; zero where the header does not say.
 
-    FFmpeg's guess is better where the time base counts fields: an AVI with H.264
-    says 60 for a video of 30 frames per second.
+    FFmpeg's guess is better where the time base counts fields, and the index of an AVI is better
+    than its header (`stored_frames`).
     """
+    stored = stored_frames(video)
+    if stored is not None and video.duration and video.time_base:
+        return stored / (video.duration * video.time_base)
     average, guessed = video.average_rate or Fraction(0), video.guessed_rate or Fraction(0)
     return guessed if average == 2 * guessed and guessed else average or guessed
 
@@ -100,7 +109,7 @@ def declared_duration(container: InputContainer, video: VideoStream) -> tuple[fl
     """
     if video.duration is not None and video.duration > 0 and video.time_base is not None:
         return float(video.duration * video.time_base), True
-    start = time_zero(container, video)
+    start = float(time_zero(container, video))
     if found := _TAG.match(video.metadata.get("DURATION", "")):
         hours, minutes, seconds = found.groups()
         end = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -119,7 +128,7 @@ def _duration(container: InputContainer, video: VideoStream, uri: str) -> tuple[
     duration, _ = declared_duration(container, video)
     if duration is not None:
         return duration, None
-    start = time_zero(container, video)
+    start = float(time_zero(container, video))
     end, frames = start, 0
     try:
         for packet in container.demux(video):
@@ -142,6 +151,8 @@ def _declared_frames(video: VideoStream, duration: float, fps: Fraction) -> int:
     index tells them apart. A fragmented one declares its first fragment only; an AVI may count
     fields.
     """
+    if (stored := stored_frames(video)) is not None:
+        return stored
     expected = duration * float(fps)
     if not expected or abs(video.frames - expected) <= 1:
         return video.frames

@@ -9,28 +9,26 @@ clip's name is whole, and a clip that is there is not made again.
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.clip import signature as signature_of
 from dj_ops_lib.errors import MediaError
-from dj_ops_lib.media import edits as graph
 from dj_ops_lib.media import fetch
-from dj_ops_lib.media.access import PROTOCOLS, Access, ObjectStore
-from dj_ops_lib.media.container import MICROSECONDS
+from dj_ops_lib.media.access import Access, ObjectStore
 from dj_ops_lib.media.cutting import Place, copy, place
 from dj_ops_lib.media.destination import destination
-from dj_ops_lib.media.ffmpeg import die_with_parent, find_ffmpeg
-from dj_ops_lib.media.probe import probe
-from dj_ops_lib.media.regions import REGION, stream_region
+from dj_ops_lib.media.encoding import encode_command, span
+from dj_ops_lib.media.ffmpeg import die_with_parent
 from dj_ops_lib.media.scratch import scratch_folder
+from dj_ops_lib.media.window import fetch_window
 from dj_ops_lib.rendering import Rendering
-
-_WARM_UP_US = 5 * MICROSECONDS
-"""Where a container has no index, ffmpeg is let in this much before the key frame."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,15 +90,35 @@ def render(
 def _make(
     clip: Clip, target: Path, access: Access, options: Rendering
 ) -> Literal["copied", "encoded"]:
-    assert clip.video_uri is not None
-    uri, access = _local_copy(clip.video_uri, access, target.parent)
-    start_us = round((clip.start_s or 0.0) * MICROSECONDS)
-    end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
-    where = place(uri, start_us, end_us, access)
+    """Cut a clip of a file, or of what is fetched of an object, into an MP4."""
+    uri, zero = str(clip.video_uri), None
+    if fetch.is_local(uri):
+        return _cut(clip, uri, zero, target, access, options)
+    local = target.with_name("media")
+    try:
+        zero = _local_copy(clip, access, local)
+        # Time stamps make a part of a video look longer than it is.
+        limits = dataclasses.replace(access.limits, max_duration_s=math.inf, max_frames=sys.maxsize)
+        access = dataclasses.replace(access, roots=(str(local.parent),), limits=limits)
+        return _cut(clip, str(local), zero, target, access, options)
+    except MediaError as error:
+        raise MediaError(str(error).replace(str(local), uri), error.error_class) from error
+
+
+def _cut(
+    clip: Clip,
+    uri: str,
+    zero: Fraction | None,
+    target: Path,
+    access: Access,
+    options: Rendering,
+) -> Literal["copied", "encoded"]:
+    start_us, end_us = span(clip)
+    where = place(uri, start_us, end_us, access, zero)
     if where.copyable and not clip.edits and (where.exact or options.cut == "copy"):
-        begin_us = start_us if where.exact else where.key_us
-        copy(uri, target, begin_us, end_us, access, clean_end=where.clean_end)
-        return "copied"
+        copy(uri, target, start_us if where.exact else where.key_us, end_us, access, where)
+        if not where.exact or _frames(target, access) == where.frames:
+            return "copied"
     _encode(clip, uri, target, where, access, options)
     return "encoded"
 
@@ -113,15 +131,20 @@ def _signature(clip: Clip, access: Access) -> str:
     return signature_of(media_id, clip.start_s, clip.end_s, clip.edits)
 
 
-def _local_copy(uri: str, access: Access, scratch: Path) -> tuple[str, Access]:
-    """A file that ffmpeg can read, and the right to: objects are fetched, once a clip."""
-    media = fetch.open_media(uri, access)
-    if isinstance(media, str):
-        return media, access
-    local = scratch / "media"
-    with media, local.open("wb") as file:
-        shutil.copyfileobj(media, file, 2**20)
-    return str(local), dataclasses.replace(access, roots=(*access.roots, str(scratch)))
+def _local_copy(clip: Clip, access: Access, target: Path) -> Fraction | None:
+    """Fetch what a clip needs of an object, or all of it where that is not exact.
+
+    Returns:
+        The time stamp of the video's beginning in the file, if that begins later.
+    """
+    uri = str(clip.video_uri)
+    zero = fetch_window(uri, target, *span(clip), access)
+    if zero is None:
+        media = fetch.open_media(uri, access)
+        assert not isinstance(media, str)
+        with media, target.open("wb") as file:
+            shutil.copyfileobj(media, file, 2**20)
+    return zero
 
 
 def _encode(
@@ -143,8 +166,7 @@ def _encode(
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode != 0:
         raise MediaError(f"{uri}: ffmpeg fails: {' | '.join(said[-3:])}", "decode_error")
-    rights = dataclasses.replace(access, roots=(str(target.parent),))
-    frames = place(str(target), 0, None, rights).frames
+    frames = _frames(target, access)
     if frames != where.frames:
         # ffmpeg calls it a success when it skips what it cannot decode.
         raise MediaError(
@@ -154,73 +176,7 @@ def _encode(
         )
 
 
-def encode_command(
-    clip: Clip, uri: str, target: Path, where: Place, access: Access, options: Rendering
-) -> list[str]:
-    """The ffmpeg command that cuts, edits and encodes a clip; nothing goes through a shell."""
-    import ffmpeg
-
-    header = probe(uri, access)
-    size = (header.width, header.height)
-    start_us = round((clip.start_s or 0.0) * MICROSECONDS)
-    end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
-    source = _source(uri, where, end_us)
-    video = source["v:0"]
-    if not where.stamped:  # pictures come in order and at a constant rate
-        video = video.filter("setpts", f"N/({header.fps}*TB)+{_seconds(where.zero_us)}/TB")
-    from_us, until_us = start_us + where.zero_us, (end_us or 0) + where.zero_us
-    inside = f"gte(round(t*1000000),{from_us})"
-    if end_us is not None:
-        inside += f"*lt(round(t*1000000),{until_us})"
-    video = video.filter("select", inside).filter("setpts", _shifted(from_us))
-    nodes: list[graph.Node] = []
-    if header.sample_aspect_ratio != "1:1":
-        nodes += graph.square(*size)
-    if graph.video_edits(clip.edits):
-        nodes += graph.picture_nodes(clip.edits)
-        size = graph.edited_size(*size, clip.edits)
-    if size[0] % 2 or size[1] % 2:  # chroma is stored by twos
-        nodes.append(("crop", {"w": str(size[0] // 2 * 2), "h": str(size[1] // 2 * 2)}))
-    for name, arguments in nodes:
-        region = name == REGION
-        video = stream_region(video, arguments) if region else video.filter(name, **arguments)
-    outputs: list[Any] = [video]
-    how: dict[str, Any] = {}
-    if where.has_audio:
-        window = {"start": _seconds(from_us)} | ({"end": _seconds(until_us)} if end_us else {})
-        sound = source["a:0"].filter("atrim", **window).filter("asetpts", _shifted(from_us))
-        for edit in graph.audio_edits(clip.edits):
-            sound = sound.filter(edit.filter, **dict(edit.arguments))
-        outputs.append(sound.filter("aresample", **{"async": "1", "first_pts": "0"}))
-        how |= {"c:a": options.audio_codec, "b:a": options.audio_bit_rate}
-    how |= {"c:v": options.video_codec, "preset": options.preset, "crf": options.crf}
-    how |= {"pix_fmt": options.pixel_format, "fps_mode": "passthrough", "enc_time_base": "1/90000"}
-    how |= {"threads": options.threads}
-    how |= {"map_metadata": "-1", "fflags": "+bitexact", "flags:v": "+bitexact"}
-    how |= {"flags:a": "+bitexact", "movflags": "+faststart", "f": "mp4"}
-    program = [find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error"]
-    made: list[str] = ffmpeg.output(*outputs, str(target), **how).compile(cmd=program)
-    return made
-
-
-def _source(uri: str, where: Place, end_us: int | None) -> Any:
-    """The input, from the key frame before the clip to a little after it, on the file's clock."""
-    import ffmpeg
-
-    options = {"f": where.demuxer, "protocol_whitelist": ",".join(PROTOCOLS), "threads": 1}
-    early_us = 0 if where.demuxer in {"mov", "matroska"} else _WARM_UP_US
-    seek_us = max(0, where.key_us - early_us) if where.stamped else 0
-    if seek_us:
-        options["ss"] = _seconds(seek_us + where.offset_us)
-    if end_us is not None and where.stamped:
-        options["t"] = _seconds(end_us - seek_us + where.offset_us + MICROSECONDS)
-    return ffmpeg.input(uri, copyts=None, **options)
-
-
-def _shifted(from_us: int) -> str:
-    """Time stamps from `from_us` on, to the nearest tick."""
-    return f"floor(PTS-{_seconds(from_us)}/TB+0.5)"
-
-
-def _seconds(microseconds: int) -> str:
-    return f"{microseconds / MICROSECONDS:.6f}"
+def _frames(made: Path, access: Access) -> int:
+    """Pictures of a file that was made."""
+    rights = dataclasses.replace(access, roots=(str(made.parent),))
+    return place(str(made), 0, None, rights).frames

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
-from media_truth import clip, ffmpeg, remux, shown
+from media_truth import clip, ffmpeg, pad, remux, shown
 
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
@@ -58,6 +59,18 @@ def test_frames_are_as_many_as_ffmpeg_shows(
 ) -> None:
     header = probe(str(videos[kind]), access)
     assert header.num_frames == len(shown(videos[kind]))
+
+
+@pytest.mark.parametrize(("kind", "step"), [("ts", 25), ("ts", 12), ("divx", 25)])
+def test_empty_chunks_of_an_avi_are_no_frames(
+    kind: str, step: int, videos: dict[str, Path], access: Access
+) -> None:
+    padded = videos["cfr"].parent / "padded.avi"
+    pad(videos[kind], padded, itertools.count(0, step))
+    header = probe(str(padded), access)
+    assert header.num_frames == 120
+    assert header.duration_s == pytest.approx(120 * step / 600, abs=step / 600)
+    assert header.fps == pytest.approx(600 / step, rel=0.01)
 
 
 def test_where_the_header_declares_no_duration_the_packets_are_walked(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from media_truth import Seen, clip, ffmpeg, shown
+from media_truth import Seen, clip, ffmpeg
 
 from dj_ops_lib.errors import DjError, MediaError, MissingExtraError
 from dj_ops_lib.media import fetch, object_store
@@ -36,14 +36,32 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="module")
-def remote(
-    store: ObjectStore, videos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Access:
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty seconds in more than 8 MiB."""
     big = tmp_path_factory.mktemp("big") / "big.mp4"
     ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=640x360:rate=25,noise=alls=30:allf=t",
            "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50",
            "-movflags", "faststart", big)  # fmt: skip
     assert big.stat().st_size > 8 * 2**20
+    return big
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[object_store.ObjectReader]:
+    """The readers of objects, which count their requests."""
+    readers: list[object_store.ObjectReader] = []
+
+    class Counted(object_store.ObjectReader):
+        def __init__(self, uri: str, size: int, access: Access) -> None:
+            super().__init__(uri, size, access)
+            readers.append(self)
+
+    monkeypatch.setattr(object_store, "ObjectReader", Counted)
+    return readers
+
+
+@pytest.fixture(scope="module")
+def remote(store: ObjectStore, videos: dict[str, Path], big: Path) -> Access:
     client = object_store._client(store)
     for name, path in {"cfr.mp4": videos["cfr"], "cfr.mkv": videos["mkv"], "big.mp4": big}.items():
         client.upload_file(str(path), BUCKET, f"videos/{name}")
@@ -66,21 +84,13 @@ def test_an_object_is_probed_and_decoded_like_the_file(
 
 @pytest.mark.s3
 def test_a_window_of_an_object_is_read_without_the_rest(
-    remote: Access, monkeypatch: pytest.MonkeyPatch
+    remote: Access, counted: list[object_store.ObjectReader]
 ) -> None:
-    readers: list[object_store.ObjectReader] = []
-
-    class Counted(object_store.ObjectReader):
-        def __init__(self, uri: str, size: int, access: Access) -> None:
-            super().__init__(uri, size, access)
-            readers.append(self)
-
-    monkeypatch.setattr(object_store, "ObjectReader", Counted)
     uri = f"s3://{BUCKET}/videos/big.mp4"
     assert probe(uri, remote).num_frames == 500
     decode(clip(uri, 10.0, 11.0), [(Frames(KeyFrames()), Seen())], remote)
-    blocks = -(-readers[0]._size // object_store.BLOCK_BYTES)
-    assert [reader.requests <= blocks // 2 for reader in readers] == [True, True]
+    blocks = -(-counted[0]._size // object_store.BLOCK_BYTES)
+    assert [reader.requests <= blocks // 2 for reader in counted] == [True, True]
 
 
 @pytest.mark.s3
@@ -113,10 +123,20 @@ def test_objects_outside_the_roots_or_missing_or_too_large_are_refused(remote: A
 
 
 @pytest.mark.s3
-def test_an_object_can_be_rendered(remote: Access, tmp_path: Path) -> None:
-    piece = clip(f"s3://{BUCKET}/videos/cfr.mp4", 0.5, 1.0)
-    done = render(piece, tmp_path / "out", remote, Rendering(preset="ultrafast"))
-    assert len(shown(done.uri)) == 12
+def test_rendering_a_clip_of_an_object_reads_what_the_clip_needs(
+    remote: Access,
+    big: Path,
+    counted: list[object_store.ObjectReader],
+    tmp_path: Path,
+) -> None:
+    piece = dataclasses.replace(clip(f"s3://{BUCKET}/videos/big.mp4", 10.3, 11.3), signature="a")
+    fast = Rendering(preset="ultrafast", crf=10)
+    done = render(piece, tmp_path / "remote", remote, fast)
+    read = sum(reader.requests for reader in counted) * object_store.BLOCK_BYTES
+    assert read < counted[0]._size / 2
+    here = dataclasses.replace(piece, video_uri=str(big))
+    local = render(here, tmp_path / "local", Access((str(big.parent),)), fast)
+    assert Path(done.uri).read_bytes() == Path(local.uri).read_bytes()
 
 
 @pytest.mark.s3
