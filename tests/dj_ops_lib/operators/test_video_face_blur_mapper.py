@@ -1,20 +1,16 @@
 """Faces: found in a photograph, followed through a clip, covered in the decoded pixels."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import onnx
 import pytest
 import skimage.data
 from onnx import TensorProto, helper
+from shown_pictures import pictures
 
 from dj_ops_lib.errors import MissingExtraError, ModelError, RecipeError
 from dj_ops_lib.media import faces
-from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.faces import Tracker, overlap
-from dj_ops_lib.media.frames import decode
-from dj_ops_lib.needs import Every, Frames, Observer
 
 NAME = "video_face_blur_mapper"
 PORTRAIT = np.ascontiguousarray(skimage.data.astronaut()[:340, 90:430, ::-1])
@@ -31,21 +27,6 @@ def walk(frames, hidden=()):
         if i not in hidden:
             image[30:270, x : x + 240] = PHOTOGRAPH
         yield image, (FACE[0] + x, FACE[1] + 30, FACE[2] + x, FACE[3] + 30)
-
-
-class Keep(Observer):
-    def __init__(self):
-        self.images = []
-
-    def frame(self, frame):
-        self.images.append(frame.image.copy())
-
-
-def pictures(clip):
-    seen = Keep()
-    access = Access((str(Path(clip.video_uri).parent),))
-    decode(clip, [(Frames(Every(), None, "gray"), seen)], access)
-    return seen.images
 
 
 def detail(image, box):
