@@ -71,27 +71,24 @@ def settle(
         ConflictError: Other shards were committed again and again meanwhile.
     """
     others = _Others(warehouse, table, operator, by)
-    committed: tuple[int, pl.DataFrame] | None = None
     for pause in _pauses():
         time.sleep(pause)
         seen = warehouse.version(table)
         known = published(warehouse, table, operator, seen)
         result, changes = deduplicate(rows, by.shard, operator, known)
         try:
-            if committed is None or not _holds(known, by.shard, result, operator):
-                version = warehouse.replace_shard(
-                    table,
-                    by.shard,
-                    to_batches(result, schema),
-                    schema=schema,
-                    provenance=_counted(by, operator, result),
-                    expected_version=seen,
-                )
-                committed, seen = (version, result), version
-            others.change(changes, seen)
+            version = warehouse.replace_shard(
+                table,
+                by.shard,
+                to_batches(result, schema),
+                schema=schema,
+                provenance=_counted(by, operator, result),
+                expected_version=seen,
+            )
+            others.change(changes, version)
         except ConflictError:
             continue
-        return Settled(*committed, others.redecided())
+        return Settled(version, result, others.redecided())
     raise ConflictError(
         f"table '{table}': other shards were committed {CONFLICT_RETRIES} times while duplicates "
         f"of shard '{by.shard}' were looked for; run fewer shards of it at a time"
@@ -183,15 +180,6 @@ def _counted(by: Provenance, operator: Deduplicator, rows: pl.DataFrame) -> Prov
         for use in by.operators
     )
     return dataclasses.replace(by, operators=tuple(uses))
-
-
-def _holds(known: pl.DataFrame, shard: str, rows: pl.DataFrame, operator: Deduplicator) -> bool:
-    """Whether the table says the same of the shard's copies as `rows` do."""
-    names = ["clip_id", "keep", "duplicate_of"]
-    compared = pl.col(operator.compares[0]).is_not_null()
-    decided = pl.col("keep") | (pl.col("rejected_by") == operator.name)
-    ours = rows.filter(compared & decided).select(names).sort("clip_id")
-    return ours.equals(known.filter(pl.col("shard") == shard).select(names).sort("clip_id"))
 
 
 def _pauses() -> Iterator[float]:

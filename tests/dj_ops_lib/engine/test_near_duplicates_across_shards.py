@@ -136,9 +136,10 @@ def test_a_run_that_is_overtaken_before_it_drops_the_worse_copy_decides_again(co
         return real(self, table, shard, *arguments, **named)
 
     monkeypatch.setattr(Warehouse, "replace_shard", slow)
-    version = copies.warehouse.version(TABLE)
-    assert copies.run(operator, shard="1").redecided == ()
-    assert copies.warehouse.version(TABLE) == version + 2
+    report = copies.run(operator, shard="1")
+    assert report.redecided == ()
+    assert overtaken
+    assert report.version == copies.warehouse.version(TABLE)
     assert kept(copies, "0", "1") == {"large", "other"}
 
 
