@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_REORDERED = 16
+"""Pictures that a decoder may hold before it gives one out (`max_num_reorder_frames` of H.264)."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shown:
@@ -83,6 +86,7 @@ class VideoReader(Position):
         self._before: VideoFrame | None = None
         self._unstamped: list[int] = []
         self._in_window = self._from_beginning = False
+        self._past_end = 0
         self.finished = False
         self.frames_decoded = 0
 
@@ -96,14 +100,21 @@ class VideoReader(Position):
             return
         if self.finished:
             return
-        decoded_us, shown_us = self.times(packet)
-        at_end = packet.size == 0 or (self._end_us is not None and decoded_us >= self._end_us)
+        at_end = packet.size == 0 or self._is_past_end(packet)
         if packet.is_corrupt and not at_end:
-            raise self._error(f"damaged packet at {shown_us / 1e6:.3f} s")
+            raise self._error(f"damaged packet at {self.times(packet)[1] / 1e6:.3f} s")
         try:
             yield from self._flush() if at_end else self._take(packet)
         except KeyFrameError:
             self._begin_anew()
+
+    def _is_past_end(self, packet: Packet[VideoStream]) -> bool:
+        """Whether nothing from a packet on is shown in the window."""
+        if self._end_us is None or self.times(packet)[0] < self._end_us:
+            return False
+        # Without a time of display, it may be shown before pictures that were decoded earlier.
+        self._past_end += 1
+        return packet.pts is not None or self._past_end > _REORDERED
 
     def _take(self, packet: Packet[VideoStream]) -> Iterator[Shown]:
         """What is done with a packet that belongs to the window or leads to it."""

@@ -47,6 +47,14 @@ def test_an_avi_without_display_times_is_shown_in_order_from_zero(
     assert keys.times == pytest.approx([0, 1.25, 2.5, 3.75])
     (alone,) = look(videos["avi"], access, KeyFrames(), span=(1.0, 3.0))
     assert alone.times == pytest.approx([1.25, 2.5])
+    for first, last in ((29, 58), (30, 40), (31, 47), (1, 12)):
+        span = ((first - 0.3) / 24, (last + 0.7) / 24)
+        (part,) = look(videos["avi"], access, Every(), span=span)
+        assert part.times == pytest.approx([i / 24 for i in range(first, last + 1)], abs=1e-6)
+        (few,) = look(videos["avi"], access, Uniform(4), span=span)
+        for frame in [*part.frames, *few.frames]:
+            same = every.frames[round(frame.pts_s * 24)]
+            assert (frame.image == same.image).all(), frame.pts_s
 
 
 @pytest.mark.parametrize("span", [*SPANS, (1.3, 2.4), (2.6, 4.0)])
