@@ -46,6 +46,17 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return big
 
 
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six groups of pictures of a second and more than 6 MiB each."""
+    path = tmp_path_factory.mktemp("heavy") / "heavy.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=24:duration=6", "-vf",
+           "noise=alls=100:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-qp", "8",
+           "-g", "24", "-sc_threshold", "0", "-bf", "2", "-pix_fmt", "yuv420p", path)  # fmt: skip
+    assert path.stat().st_size > 6 * 6 * 2**20
+    return path
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[object_store.ObjectReader]:
     """The readers of objects, which count their requests."""
@@ -91,6 +102,24 @@ def test_a_window_of_an_object_is_read_without_the_rest(
     decode(clip(uri, 10.0, 11.0), [(Frames(KeyFrames()), Seen())], remote)
     blocks = -(-counted[0]._size // object_store.BLOCK_BYTES)
     assert [reader.requests <= blocks // 2 for reader in counted] == [True, True]
+
+
+@pytest.mark.s3
+def test_key_frames_of_an_object_are_read_without_what_lies_between(
+    remote: Access,
+    store: ObjectStore,
+    heavy: Path,
+    counted: list[object_store.ObjectReader],
+) -> None:
+    object_store._client(store).upload_file(str(heavy), BUCKET, "videos/heavy.mp4")
+    seen = Seen()
+    uri = f"s3://{BUCKET}/videos/heavy.mp4"
+    decode(clip(uri, 0.0, 5.0), [(Frames(KeyFrames()), seen)], remote)
+    assert seen.times == pytest.approx([0, 1, 2, 3, 4])
+    (reader,) = counted
+    # Header and index at the file's end, five key frames, and the last group before the end.
+    groups = heavy.stat().st_size / 6
+    assert reader.requests * object_store.BLOCK_BYTES < 2.5 * groups
 
 
 @pytest.mark.s3
