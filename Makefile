@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 EXTRAS := dev,ocr,postgres,s3
 DEMO   ?= build/demo
+PEER   ?=
+WITH_PEER := benchmarks/data_juicer_operators.py
 
 export DJ_DATA      ?= $(CURDIR)/$(DEMO)/data
 export DJ_WAREHOUSE ?= $(CURDIR)/$(DEMO)/warehouse
@@ -46,8 +48,10 @@ check: $(STAMP) ## lint, types, layers, YAML, definitions
 	$(BIN)/dg check yaml
 	$(BIN)/dagster definitions validate --workspace workspace.yaml
 
-bench: $(STAMP) ## print the benchmarks' ratios
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(STAMP) ## print the benchmarks' ratios; with PEER=DIR also every operator beside Data-Juicer's
+	@for script in $(filter-out $(WITH_PEER),$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@test -z "$(PEER)" || { echo "== $(WITH_PEER)"; $(BIN)/python $(WITH_PEER) --env "$(PEER)"; }
 
 constraints: ## write constraints.txt anew with the newest versions of everything
 	$(PYTHON) -m venv build/pins

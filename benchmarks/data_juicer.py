@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ import av
 import cv2
 import numpy as np
 import yaml
+from peer.environment import add_env_argument, peer_python, run_in_peer
 from rich.console import Console
 from rich.table import Table
 
@@ -40,14 +40,6 @@ from dj_ops_lib.recipe import load_recipe
 from dj_ops_lib.rendering import Rendering
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse
-
-PINS = (
-    "py-data-juicer==1.6.1",
-    "av==13.1.0",
-    "scenedetect[opencv-headless]<0.7",
-    "opencv-python-headless==4.11.0.86",
-    "aiohttp",
-)
 
 PEER = """
 import json, sys, time
@@ -136,20 +128,6 @@ def write_videos(folder: Path, seconds: int) -> list[str]:
     return paths
 
 
-def peer_python(env: Path) -> str:
-    """The peer's interpreter; its environment is made if it is not there."""
-    python = env / "bin" / "python"
-    if not (env / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(env)], check=True)
-        # pip tries ancient releases of the peer's many dependencies for more than ten minutes
-        # without an end; uv needs 40 s (2026-11-22).
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "uv"], check=True)
-        uv = [str(env / "bin" / "uv"), "pip", "install", "--python", str(python), "-q"]
-        subprocess.run([*uv, *PINS], check=True)
-        (env / "complete").touch()
-    return str(python)
-
-
 def run_peer(python: str, root: Path, paths: list[str], workers: int) -> dict[str, Any]:
     """Seconds by operator, kept paths and motion scores, as the peer reports them."""
     recipe, listing, result = (root / n for n in ("peer.yaml", "paths.json", "peer.json"))
@@ -157,12 +135,7 @@ def run_peer(python: str, root: Path, paths: list[str], workers: int) -> dict[st
     outputs.mkdir()
     recipe.write_text(recipe_text(str(outputs), workers))
     listing.write_text(json.dumps(paths))
-    program = root / "peer.py"
-    program.write_text(PEER)
-    command = [python, str(program), str(recipe), str(listing), str(result)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
-    if done.returncode:
-        raise SystemExit(f"the peer failed:\n{done.stderr[-4000:]}")
+    run_in_peer(python, PEER, recipe, listing, result, folder=root)
     found: dict[str, Any] = json.loads(result.read_text())
     return found
 
@@ -209,8 +182,7 @@ def render_ours(root: Path, workers: int) -> tuple[float, int]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path.home() / ".cache" / "dj_sora" / "py-data-juicer-1.6.1"
-    parser.add_argument("--env", type=Path, default=default, help="the peer's environment")
+    add_env_argument(parser)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=int, default=8, help="length of a video")
     arguments = parser.parse_args()

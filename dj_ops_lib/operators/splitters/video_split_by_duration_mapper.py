@@ -24,7 +24,8 @@ class VideoSplitByDurationMapper(Splitter):
     no frame begins in it, where Data-Juicer writes a file without pictures. A clip no longer than
     `split_duration` stays as it is, once; in Data-Juicer it is there twice if originals are kept.
     Pieces hold the frames from their start to their end; Data-Juicer copies streams, so its
-    pieces end up to five frames late, with gaps, and hide what lies before their start.
+    pieces end up to five frames late, with gaps, and hide what lies before their start; with
+    `video_backend: av`, those of a rotated file lie on their side.
 
     Source: Data-Juicer's operator of the same name.
     """

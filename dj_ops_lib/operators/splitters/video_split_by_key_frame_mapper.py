@@ -16,7 +16,9 @@ class VideoSplitByKeyFrameMapper(Splitter):
     Pieces begin where the encoder put key frames, so that they can be copied without encoding,
     and end before the next one, where Data-Juicer's repeat frames of the next piece. Only key
     frames are decoded; Data-Juicer decodes all. What lies before the first key frame
-    of a clip inside a file is a piece, too, where Data-Juicer drops it.
+    of a clip inside a file is a piece, too, where Data-Juicer drops it. A clip with one key frame
+    stays as it is, once; in Data-Juicer it is there twice if originals are kept, and pieces of a
+    rotated file lie on their side.
 
     Source: Data-Juicer's operator of the same name.
     """

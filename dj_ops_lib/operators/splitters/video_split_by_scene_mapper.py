@@ -35,7 +35,8 @@ class VideoSplitBySceneMapper(Splitter):
     AdaptiveDetector 3, ThresholdDetector 12, histogram 0.2); Data-Juicer uses 27 for all. A
     failure is the row's error, where Data-Juicer writes a path that does not exist. `weights`
     and `method` work, where Data-Juicer fails on any; its pieces have a constant frame rate.
-    `histogram` (PySceneDetect's HistogramDetector, for fades) and `verify` are additions.
+    Parameters of another detector are refused, where Data-Juicer ignores them. `histogram`
+    (PySceneDetect's HistogramDetector, for fades) and `verify` are additions.
 
     Source: Data-Juicer's operator of the same name; PySceneDetect 0.7.
     """

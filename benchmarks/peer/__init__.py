@@ -1,0 +1,1 @@
+"""Data-Juicer, the released peer: its environment, and comparing operators with its own."""
