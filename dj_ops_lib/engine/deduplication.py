@@ -4,7 +4,7 @@ Pure: frames in, frames out. The operator says which clips repeat each other and
 which is the better; here is what follows for the shard that is made, and for
 what other shards hold. A clip is kept exactly if no better copy of it is kept.
 Not here: reading what other shards hold (`published.py`), writing what
-follows for them (`redeciding.py`).
+follows for them (`settling.py`).
 """
 
 from __future__ import annotations
