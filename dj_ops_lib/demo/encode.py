@@ -2,7 +2,7 @@
 
 One encoder thread, because the bytes of x264 depend on their number. What is
 in the frames is `world.py`; what is wrong with a file on purpose is
-`corpus.py`.
+`plan.py`.
 """
 
 from __future__ import annotations
