@@ -90,7 +90,7 @@ def write_page(made: dict[str, str], text: str, summary: str) -> None:
         f"Made by `python benchmarks/data_juicer_operators.py --write`, with {with_}.\n\n"
         f"{summary}\n\n"
         "A file is the same if it is kept or dropped by both, "
-        "with the same statistics (motion: within 1 %), pieces of the same frames, and an edited "
+        "with the same statistics (motion: within 2 %), pieces of the same frames, and an edited "
         "picture of the same size, sound and look (means of 8 x 8 parts). What is different "
         "is said in the words of [the compatibility page](data-juicer-compat.md).\n\n"
         f"Not measured: {without}.\n"
