@@ -25,7 +25,8 @@ from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.engine.options import EngineOptions, available_cores
 from dj_ops_lib.engine.shard import probe_shard, process_shard
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.recipe import Recipe, Stage, make_operator
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.warehouse import Provenance, Warehouse
 
 CLIPS = 24

@@ -36,7 +36,7 @@ from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.pool import run_in_workers
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.render import Rendered, render
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.rendering import Rendering
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse

@@ -25,7 +25,7 @@ from dj_ops_lib.engine.measuring import Task, measure_task
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 
 OPERATORS = {
     "video_motion_score_filter": {"method": "dis", "size": 256},

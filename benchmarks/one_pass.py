@@ -29,7 +29,7 @@ from dj_ops_lib.media.ffmpeg import run_ffmpeg
 from dj_ops_lib.media.frames import DecodeReport, decode
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.needs import Frame, Frames, KeyFrames, Need, Observer, Uniform
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 
 WAVE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("video_motion_score_filter", {"method": "dis", "max_size": 256}),

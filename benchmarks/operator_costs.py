@@ -24,7 +24,7 @@ from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.needs import Every, Frames, HeaderOnly, Observer, Size
 from dj_ops_lib.operator import Operator
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30

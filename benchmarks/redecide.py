@@ -28,7 +28,8 @@ from dj_ops_lib.engine.options import EngineOptions, available_cores
 from dj_ops_lib.engine.shard import probe_shard, process_shard
 from dj_ops_lib.engine.tables import to_batches
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.recipe import Recipe, Stage, make_operator
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Provenance, Warehouse
 

@@ -28,7 +28,7 @@ from dj_ops_lib.clip import Clip
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 
 Image = npt.NDArray[np.uint8]
 WIDTH, HEIGHT, FPS = 640, 360, 25

@@ -17,7 +17,8 @@ import yaml
 
 from dj_assets.stages import recipe_assets, source_assets
 from dj_ops_lib.errors import RecipeError, SourceError
-from dj_ops_lib.recipe import Recipe, load_recipe
+from dj_ops_lib.recipe import Recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.registry import nearest
 from dj_ops_lib.sources.config import SourceConfig
 

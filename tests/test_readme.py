@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dj_ops_lib.demo import generate
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

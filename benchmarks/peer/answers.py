@@ -18,7 +18,7 @@ from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.operator import Kind
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.registry import operator_class
 from dj_ops_lib.rendering import RENDERED, Rendering
 from dj_ops_lib.warehouse import Warehouse

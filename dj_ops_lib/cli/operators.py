@@ -90,7 +90,7 @@ def op(
 ) -> None:
     """Run one operator on video files and show what it measures and decides."""
     from dj_ops_lib.engine.single import run_operator
-    from dj_ops_lib.recipe import make_operator
+    from dj_ops_lib.recipe_file import make_operator
 
     operator = make_operator(name, parse_parameters(parameter or []))
     outcomes = run_operator(operator, [str(v) for v in videos], text=text)

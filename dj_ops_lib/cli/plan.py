@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dj_ops_lib.recipe import Recipe, Stage, load_recipe
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.rendering import RENDERED
 
 

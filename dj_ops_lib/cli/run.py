@@ -13,7 +13,7 @@ from dj_ops_lib import settings
 from dj_ops_lib.cli.progress import progress_bar
 from dj_ops_lib.cli.summary import summary_table
 from dj_ops_lib.errors import SourceError
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 
 SUFFIXES = frozenset((".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts"))
 

@@ -14,7 +14,7 @@ from dj_assets.runs import Run, outdated
 from dj_assets.stages import recipe_assets, source_assets
 from dj_ops_lib.engine import settling
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.warehouse import Warehouse
 

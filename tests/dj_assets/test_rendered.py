@@ -9,7 +9,7 @@ import pytest
 
 from dj_assets.resources import Compute, WarehouseResource
 from dj_assets.stages import recipe_assets, source_assets
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.warehouse import Warehouse
 

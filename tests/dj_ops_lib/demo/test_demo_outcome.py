@@ -16,7 +16,7 @@ import pytest
 import dj_assets
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.shard import probe_shard, process_shard
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.sources.ingest import ingest_shard, write_manifest
 from dj_ops_lib.warehouse import Warehouse

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.warehouse import Warehouse
 from dj_ops_lib.warehouse.tombstones import Tombstone
 
@@ -209,7 +209,7 @@ PROGRAM = """
     from engine_workshop import Workshop
     from dj_ops_lib.engine.options import EngineOptions
     from dj_ops_lib.media.access import Access
-    from dj_ops_lib.recipe import make_operator
+    from dj_ops_lib.recipe_file import make_operator
     from dj_ops_lib.warehouse import Warehouse
 
     root = Path({root!r})

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from dj_ops_lib.cli.plan import plan
 from dj_ops_lib.engine.shard import process_shard
-from dj_ops_lib.recipe import load_recipe
+from dj_ops_lib.recipe_file import load_recipe
 
 RECIPE = """
 stages:

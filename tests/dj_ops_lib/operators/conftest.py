@@ -19,7 +19,7 @@ from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.needs import Frame, HeaderOnly, Observer
 from dj_ops_lib.operator import Operator
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 
 
 def a_clip(**columns: Any) -> Clip:

@@ -16,7 +16,7 @@ from dj_ops_lib import registry
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.needs import HeaderOnly
 from dj_ops_lib.operator import Filter, Kind
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 
 NAMES = operator_names()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dj_ops_lib.errors import RecipeError
-from dj_ops_lib.recipe import load_recipe, make_operator
+from dj_ops_lib.recipe_file import load_recipe, make_operator
 
 RATIO = "video_aspect_ratio_filter"
 

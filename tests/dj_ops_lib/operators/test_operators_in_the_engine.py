@@ -21,7 +21,8 @@ from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.ffmpeg import run_ffmpeg
 from dj_ops_lib.needs import HeaderOnly
 from dj_ops_lib.operator import Annotator, Editor, Splitter
-from dj_ops_lib.recipe import Recipe, Stage, make_operator
+from dj_ops_lib.recipe import Recipe, Stage
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 from dj_ops_lib.warehouse import Warehouse
 

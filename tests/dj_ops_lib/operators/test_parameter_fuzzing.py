@@ -15,7 +15,7 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.needs import Audio, Frame, Frames, HeaderOnly, MotionVectors, Packets, Size
 from dj_ops_lib.operator import EditResult, Filter
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 
 NAMES = operator_names()

@@ -5,7 +5,7 @@ import pytest
 
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Filter
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_class, operator_names
 
 FILTERS = [n for n in operator_names() if issubclass(operator_class(n), Filter)]

@@ -16,7 +16,7 @@ import skimage.data
 from dj_ops_lib.clip import Edit, Span
 from dj_ops_lib.needs import Audio, MotionVectors, Packets
 from dj_ops_lib.operator import Annotator, EditResult
-from dj_ops_lib.recipe import make_operator
+from dj_ops_lib.recipe_file import make_operator
 from dj_ops_lib.registry import operator_names
 
 NAMES = operator_names()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dj_ops_lib import recipe as recipe_module
+from dj_ops_lib import recipe_file
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Column, Filter
-from dj_ops_lib.recipe import load_recipe, make_operator
+from dj_ops_lib.recipe_file import load_recipe, make_operator
 from dj_ops_lib.rendering import Rendering
 
 RECIPE = """\
@@ -187,9 +187,9 @@ class ReadsMotion(Filter):
 def test_a_column_that_no_earlier_stage_makes_is_refused_naming_who_makes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = recipe_module.operator_class
+    real = recipe_file.operator_class
     monkeypatch.setattr(
-        recipe_module, "operator_class", lambda n: ReadsMotion if n == "reads_motion" else real(n)
+        recipe_file, "operator_class", lambda n: ReadsMotion if n == "reads_motion" else real(n)
     )
     path = write(tmp_path, RECIPE.replace("- video_duration_filter", "- reads_motion"))
     with pytest.raises(RecipeError) as refused:
