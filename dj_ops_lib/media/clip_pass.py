@@ -1,4 +1,4 @@
-"""The pass itself: where packets of one clip go, when it is over, whether the end is missing.
+"""The pass itself: where packets of one clip go, and when it is over.
 
 `frames.decode` says what it is for and what counts as a decode error.
 """
@@ -21,8 +21,10 @@ from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
 from dj_ops_lib.media.orientation import declared_rotation, display_size
 from dj_ops_lib.media.plans import Length
-from dj_ops_lib.media.position import NEVER, Position
+from dj_ops_lib.media.position import Position
 from dj_ops_lib.media.probe import declared_duration, frame_rate
+from dj_ops_lib.media.raw_packets import RawPackets
+from dj_ops_lib.media.reach import Reach
 from dj_ops_lib.media.sparse import SparseReader
 from dj_ops_lib.media.vectors import Vectors
 from dj_ops_lib.media.video import VideoReader
@@ -35,13 +37,6 @@ if TYPE_CHECKING:
 
 _PAST_END_US = 5 * MICROSECONDS
 """How far past the clip's end packets are read on for the sake of other streams."""
-
-_MISSING_END_US = MICROSECONDS // 10
-"""A file that ends this much, and two frames, before what it declares has lost its end."""
-
-_LOOSE_END_US = MICROSECONDS // 4
-"""The same where only the container declares a duration, which may be rounded or another
-stream's."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,9 +84,15 @@ class ClipPass:
         self._clocks = {s.index: Clock(s.time_base, self._zero) for s in container.streams}
         self._start_us = round((clip.start_s or 0.0) * MICROSECONDS)
         self._end_us = None if clip.end_s is None else round(clip.end_s * MICROSECONDS)
-        duration, self._end_is_videos = declared_duration(container, video)
-        self._declared_us = None if duration is None else round(duration * MICROSECONDS)
-        self._raw = [o for need, o in wanted if isinstance(need, Packets)]
+        duration, is_videos = declared_duration(container, video)
+        self._reach = Reach(
+            None if duration is None else round(duration * MICROSECONDS),
+            is_videos=is_videos,
+            frame_us=MICROSECONDS / (float(frame_rate(video)) or 1.0),
+            uri=uri,
+        )
+        observers = [o for need, o in wanted if isinstance(need, Packets)]
+        self._raw = RawPackets(observers, self._start_us, self._end_us, uri)
         self._hearing = Hearing.of(
             container,
             [(need, o) for need, o in wanted if isinstance(need, Audio)],
@@ -103,10 +104,9 @@ class ClipPass:
         self._delivery = self._pictures(clip, wanted)
         self._reader = self._video_reader()
         self._packets = 0
-        self._video_to_us = self._any_to_us = -NEVER
 
     def _length(self, clip: Clip) -> Length:
-        end = self._end_us if self._end_us is not None else self._declared_us
+        end = self._end_us if self._end_us is not None else self._reach.declared_us
         if end is None:
             end = self._start_us + round((clip.duration_s or 0.0) * MICROSECONDS)
         duration = max(0, end - self._start_us)
@@ -168,7 +168,7 @@ class ClipPass:
         Raises:
             MediaError: As for `frames.decode`.
         """
-        if self._declared_us is not None and self._start_us >= self._declared_us:
+        if self._reach.declared_us is not None and self._start_us >= self._reach.declared_us:
             raise self._nothing_there()
         if self._delivery or self._raw or self._hearing:
             with self._vectors.collecting():
@@ -217,7 +217,7 @@ class ClipPass:
                 if self._is_done(packet):
                     break
             else:
-                self._check_end()
+                self._reach.check(self._end_us)
         except av.error.FFmpegError as error:
             message = f"{self._uri}: reading fails: {error.strerror}"
             raise MediaError(message, "decode_error") from error
@@ -243,7 +243,7 @@ class ClipPass:
     def _streams(self) -> list[Any]:
         """What is demuxed. Without an end of its own, the video ends where any stream does."""
         audios = list(self._container.streams.audio)
-        if self._end_is_videos:
+        if self._reach.is_videos:
             audios = audios[:1] if self._hearing else []
         streams = [*(self._container.streams.video if self._raw else [self._video]), *audios]
         for stream in self._container.streams:
@@ -255,33 +255,14 @@ class ClipPass:
         stamp = packet.pts if packet.pts is not None else packet.dts
         time_us = None
         if stamp is not None and packet.size > 0:
-            time_us = self._clocks[packet.stream.index].time_us(stamp)
-            end_us = self._clocks[packet.stream.index].time_us(stamp + (packet.duration or 0))
-            self._any_to_us = max(self._any_to_us, end_us)
-            if packet.stream is self._video:
-                self._video_to_us = max(self._video_to_us, end_us)
+            clock = self._clocks[packet.stream.index]
+            time_us = clock.time_us(stamp)
+            end_us = clock.time_us(stamp + (packet.duration or 0))
+            self._reach.note(end_us, is_video=packet.stream is self._video)
         if packet.stream.type == "video":
-            if self._raw and packet.size > 0 and self._holds(time_us):
-                self._give_raw(packet, time_us)
+            self._raw.give(packet, time_us)
         elif self._hearing and packet.stream is self._hearing.stream:
             self._hearing.feed(packet)
-
-    def _holds(self, time_us: int | None) -> bool:
-        if self._start_us <= 0 and self._end_us is None:
-            return True
-        after_start = time_us is not None and time_us >= self._start_us
-        return after_start and (self._end_us is None or (time_us or 0) < self._end_us)
-
-    def _give_raw(self, packet: Packet[Any], time_us: int | None) -> None:
-        if packet.is_corrupt:
-            raise MediaError(f"{self._uri}: damaged packet in the video stream", "decode_error")
-        payload = bytes(packet)
-        for observer in self._raw:
-            observer.packet(
-                payload, None if time_us is None else time_us / MICROSECONDS, packet.stream.index
-            )
-
-    # --- the end --------------------------------------------------------------------------
 
     def _is_done(self, packet: Packet[Any]) -> bool:
         reader = self._reader
@@ -298,27 +279,10 @@ class ClipPass:
         raw_done = not self._raw or (past_us >= 0 and packet.stream is self._video)
         return raw_done and (self._hearing is None or self._hearing.past_end)
 
-    def _check_end(self) -> None:
-        """A file that stops before the clip does, and before what it declares, is damaged."""
-        if self._declared_us is None:
-            return
-        wanted = self._declared_us
-        if self._end_us is not None:
-            wanted = min(wanted, self._end_us)
-        reached = self._video_to_us if self._end_is_videos else self._any_to_us
-        missing = _MISSING_END_US if self._end_is_videos else _LOOSE_END_US
-        frame_us = round(2 * MICROSECONDS / (float(frame_rate(self._video)) or 1.0))
-        if reached < wanted - max(missing, frame_us):
-            raise MediaError(
-                f"{self._uri}: ends at {max(0, reached) / 1e6:.3f} s, declares "
-                f"{self._declared_us / 1e6:.3f} s; the file is cut off or damaged",
-                "decode_error",
-            )
-
     def _nothing_there(self) -> MediaError:
         end = "the end" if self._end_us is None else f"{self._end_us / MICROSECONDS:.3f} s"
         span = f"{self._start_us / MICROSECONDS:.3f} s to {end}"
-        outside = self._declared_us is not None and self._start_us >= self._declared_us
+        outside = self._reach.declared_us is not None and self._start_us >= self._reach.declared_us
         return MediaError(
             f"{self._uri}: no picture can be decoded from {span}",
             "span_out_of_range" if outside else "decode_error",

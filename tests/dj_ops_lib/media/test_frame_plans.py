@@ -65,8 +65,10 @@ def test_key_frames_that_are_none_lose_no_picture(
     for at in (Every(), Uniform(1), Uniform(2), Uniform(5), Fps(5)):
         (seen,) = look(path, access, at, span=span)
         assert seen.times == pytest.approx(expected(path, access, at, span), abs=2e-3), at
-    (keys,) = look(path, access, KeyFrames(), span=(None, None))
+    keys, raw = Seen(), Seen()
+    decode(clip(path), [(Frames(KeyFrames(), SMALL), keys), (Packets(), raw)], access)
     assert keys.times == pytest.approx([0, 1.25, 2.5, 3.75])
+    assert len(raw.packets) == 120  # decoding begins anew, what was handed out is not again
 
 
 def test_a_clip_without_any_frame_shows_the_picture_on_screen(
