@@ -30,36 +30,70 @@ def start(uri: str, seed: int) -> subprocess.Popen:
     )
 
 
-def kill_after(victim: subprocess.Popen, seconds: float) -> tuple[dict, tuple | None]:
-    """(shard -> (count, mark) of every finished write, the write that was under way)."""
-    victim.stdin.write("go\n")
-    victim.stdin.flush()
-    time.sleep(seconds)
-    assert victim.poll() is None, victim.stderr.read()
-    victim.kill()
-    said, complaints = victim.communicate()
-    assert "Traceback" not in complaints, complaints
-    finished, begun = {}, None
-    for line in said.splitlines(keepends=True):
+class Victim:
+    """A writer, and what it says that it begins and has done."""
+
+    lasting = 0.05
+    """Seconds that a write took lately; moments to kill at are shares of it."""
+
+    def __init__(self, uri: str, seed: int) -> None:
+        self._process = start(uri, seed)
+        self._finished: dict[str, tuple[int, str]] = {}
+        self._begun: tuple[str, tuple[int, str]] | None = None
+
+    def kill(self, chance: random.Random) -> tuple[dict, tuple | None]:
+        """Kill it at a random moment of a write, or after one, when it may be maintaining.
+
+        Returns:
+            shard -> (count, mark) of every finished write, and the write that was under way.
+        """
+        self._hear("ready")
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        for _ in range(chance.randrange(3)):
+            self._hear("begin")
+            began = time.monotonic()
+            self._hear("done")
+            Victim.lasting = time.monotonic() - began
+        if self._begun is None and chance.random() < 0.8:
+            self._hear("begin")
+        time.sleep(chance.uniform(0, Victim.lasting))
+        assert self._process.poll() is None, self._process.stderr.read()
+        return self.end()
+
+    def end(self) -> tuple[dict, tuple | None]:
+        """Kill it at once."""
+        self._process.kill()
+        said, complaints = self._process.communicate()
+        assert "Traceback" not in complaints, complaints
+        for line in said.splitlines(keepends=True):
+            if line.endswith("\n"):
+                self._note(line)
+        return self._finished, self._begun
+
+    def _hear(self, word: str) -> None:
+        line = self._process.stdout.readline()
+        assert line.split()[:1] == [word], (line, self._process.stderr.read())
+        self._note(line)
+
+    def _note(self, line: str) -> None:
         word, *rest = line.split()
-        if word in {"begin", "done"} and line.endswith("\n"):
+        if rest:
             shard, count, mark = rest
-            begun = (shard, (int(count), mark)) if word == "begin" else None
+            self._begun = (shard, (int(count), mark)) if word == "begin" else None
             if word == "done":
-                finished[shard] = (int(count), mark)
-    return finished, begun
+                self._finished[shard] = (int(count), mark)
 
 
-def crash(tmp_path: Path, kills: int, longest: float) -> None:
+def crash(tmp_path: Path, kills: int) -> None:
     warehouse = Warehouse(str(tmp_path / "warehouse"))
     chance = random.Random(20261122)
     model: dict[str, tuple[int, str]] = {}
     caught = committed = 0
-    following = start(warehouse.uri, 0)
+    following = Victim(warehouse.uri, 0)
     for number in range(kills):
-        victim, following = following, start(warehouse.uri, number + 1)
-        assert victim.stdout.readline() == "ready\n", victim.stderr.read()
-        finished, begun = kill_after(victim, chance.uniform(0, longest))
+        victim, following = following, Victim(warehouse.uri, number + 1)
+        finished, begun = victim.kill(chance)
         model |= finished
         if not warehouse.exists(TABLE):
             assert not model
@@ -74,8 +108,7 @@ def crash(tmp_path: Path, kills: int, longest: float) -> None:
                 model[shard] = (count, mark)
         assert found == expected(model), f"after kill {number}"
         assert shards == {s: count for s, (count, _) in sorted(model.items())}
-    following.kill()
-    following.communicate()
+    following.end()
     print(f"{kills} kills, {caught} during a write, of which {committed} after its commit")
     assert caught > kills / 4
     warehouse.maintain(TABLE, CLEAN)
@@ -87,10 +120,10 @@ def crash(tmp_path: Path, kills: int, longest: float) -> None:
 
 
 def test_a_killed_writer_leaves_the_old_shard_or_the_new_one(tmp_path):
-    crash(tmp_path, kills=12, longest=0.3)
+    crash(tmp_path, kills=12)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_hundreds_of_kills_at_random_moments_never_lose_or_double_a_row(tmp_path):
-    crash(tmp_path, kills=220, longest=0.3)
+    crash(tmp_path, kills=220)
