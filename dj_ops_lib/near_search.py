@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 BAND_BITS = 12
-"""Bits in a band. A million random hashes give 244 candidates a band and query."""
+"""Bits in a band: a byte and a half, which `_bands` counts on. A million random hashes give 244
+candidates a band and query."""
 
 CHUNK = 4_000_000
 """Candidate pairs verified at once: 0.3 GB."""
