@@ -61,6 +61,16 @@ CLIP_SCHEMA = pa.schema(
         _column("container", pa.string(), "demuxer that reads the file, as FFmpeg names it"),
         _column("video_codec", pa.string(), "video codec, as FFmpeg names it"),
         _column("pixel_format", pa.string(), "pixel format, as FFmpeg names it"),
+        _column("bit_depth", pa.int32(), "bits of a colour component, by the pixel format"),
+        _column(
+            "field_order",
+            pa.string(),
+            "progressive, or fields coded and shown first: tt, bb, tb, bt",
+        ),
+        _column("color_transfer", pa.string(), "transfer function, as FFmpeg names it"),
+        _column("color_primaries", pa.string(), "colour primaries, as FFmpeg names them"),
+        _column("color_space", pa.string(), "matrix of luma and chroma, as FFmpeg names it"),
+        _column("color_range", pa.string(), "tv (limited) or pc (full)"),
         _column("rotation", pa.int32(), "display rotation in degrees clockwise: 0, 90, 180, 270"),
         _column("sample_aspect_ratio", pa.string(), "sample aspect ratio, such as 1:1"),
         _column("bit_rate", pa.int64(), "bit rate of the file in bits per second"),
@@ -157,6 +167,12 @@ class Clip:
     container: str | None = None
     video_codec: str | None = None
     pixel_format: str | None = None
+    bit_depth: int | None = None
+    field_order: str | None = None
+    color_transfer: str | None = None
+    color_primaries: str | None = None
+    color_space: str | None = None
+    color_range: str | None = None
     rotation: int | None = None
     sample_aspect_ratio: str | None = None
     bit_rate: int | None = None

@@ -56,6 +56,12 @@ _FILE_COLUMNS = [
     "container",
     "video_codec",
     "pixel_format",
+    "bit_depth",
+    "field_order",
+    "color_transfer",
+    "color_primaries",
+    "color_space",
+    "color_range",
     "rotation",
     "sample_aspect_ratio",
     "bit_rate",
@@ -77,6 +83,7 @@ class Probe(Annotator):
     """
 
     name: ClassVar[str] = MEDIA
+    version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = tuple(
         Column(n, CLIP_SCHEMA.field(n).type, n) for n in _FILE_COLUMNS
     )

@@ -25,6 +25,7 @@ from dj_ops_lib.media.container import (
     stored_frames,
     time_zero,
 )
+from dj_ops_lib.media.labels import labels_of
 from dj_ops_lib.media.orientation import declared_rotation, display_size
 
 _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
@@ -42,6 +43,12 @@ class Header:
     container: str
     video_codec: str
     pixel_format: str | None
+    bit_depth: int | None
+    field_order: str | None
+    color_transfer: str | None
+    color_primaries: str | None
+    color_space: str | None
+    color_range: str | None
     rotation: int
     sample_aspect_ratio: str
     bit_rate: int | None
@@ -78,6 +85,7 @@ def probe(uri: str, access: Access) -> Header:
             container=container.format.name,
             video_codec=video.codec_context.codec.canonical_name,
             pixel_format=video.pix_fmt,
+            **labels_of(video),
             rotation=rotation,
             sample_aspect_ratio=f"{sar.numerator}:{sar.denominator}",
             bit_rate=container.bit_rate or None,

@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from conventions_media import hdr, interlaced, said
 from media_truth import clip, ffmpeg, pad, remux, shown
 
 from dj_ops_lib.errors import MediaError
@@ -31,6 +32,12 @@ def test_every_fact_of_a_plain_file(videos: dict[str, Path], access: Access) -> 
         container="mov,mp4,m4a,3gp,3g2,mj2",
         video_codec="h264",
         pixel_format="yuv420p",
+        bit_depth=8,
+        field_order="progressive",
+        color_transfer=None,
+        color_primaries=None,
+        color_space=None,
+        color_range=None,
         rotation=0,
         sample_aspect_ratio="1:1",
         bit_rate=None,
@@ -114,3 +121,21 @@ def test_a_clip_without_a_file_is_missing(access: Access) -> None:
     with pytest.raises(MediaError) as caught:
         decode(dataclasses.replace(clip("x"), video_uri=None), [(Audio(), None)], access)  # type: ignore[list-item]
     assert caught.value.error_class == "missing"
+
+
+def test_fields_and_colours_are_those_that_the_file_was_made_with(tmp_path: Path) -> None:
+    access = Access(roots=(str(tmp_path),))
+    made = interlaced(tmp_path) | hdr(tmp_path)
+    found = {kind: probe(str(path), access) for kind, path in made.items()}
+    assert {kind: found[kind].field_order for kind in ("tff", "bff", "mpeg2", "progressive")} == {
+        "tff": "tt",
+        "bff": "bb",
+        "mpeg2": "tt",
+        "progressive": "progressive",
+    }
+    for kind, transfer in {"pq": "smpte2084", "hlg": "arib-std-b67"}.items():
+        header = found[kind]
+        assert (header.bit_depth, header.pixel_format) == (10, "yuv420p10le")
+        assert (header.color_transfer, header.color_primaries) == (transfer, "bt2020")
+        assert (header.color_space, header.color_range) == ("bt2020nc", "tv")
+        assert f"(tv, bt2020nc/bt2020/{transfer}" in said(made[kind])
