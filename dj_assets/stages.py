@@ -138,6 +138,7 @@ def describe(recipe: Recipe, stage: Stage) -> str:
         given = operator.model_dump(mode="json", exclude_unset=True)
         parameters = ", ".join(f"{k} = {v}" for k, v in given.items()) or "defaults"
         lines.append(f"| `{operator.name}` | {does} | {parameters} |".replace("\n", " "))
+    lines += [f"\n{line}." for line in stage.remarks]
     lines += ["", "Rejected clips and errors stay in the table: `keep`, `rejected_by`, `error`."]
     return "\n".join(lines)
 

@@ -24,11 +24,13 @@ class Stage:
         name: Name of the stage and of its table.
         operators: In the order in which they are applied.
         keep_rate: (lowest, highest) share of the rows that is kept when all is well.
+        remarks: For people: a line for each parameter that is accepted and does nothing.
     """
 
     name: str
     operators: tuple[Operator, ...]
     keep_rate: tuple[float, float] = (0.0, 1.0)
+    remarks: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -71,6 +73,11 @@ class Recipe:
     sources: tuple[str, ...] = ()
     description: str = ""
     rendering: Rendering | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the recipe's parameters, a line each."""
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(s.remarks for s in self.stages)))
 
     def input_of(self, stage: Stage) -> str:
         """Name of the stage whose table `stage` reads."""

@@ -7,12 +7,13 @@ names file and line. Not here: what a recipe is (`recipe.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pydantic
 
+from dj_ops_lib import data_juicer
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Kind, Operator
@@ -22,42 +23,6 @@ from dj_ops_lib.rendering import RENDERED, Rendering
 from dj_ops_lib.yaml_file import YamlFile
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-
-DATA_JUICER_IGNORED = frozenset(
-    [
-        "accelerator",
-        "auto_op_parallelism",
-        "batch_mode",
-        "batch_size",
-        "cpu_required",
-        "gpu_required",
-        "mem_required",
-        "memory",
-        "num_cpus",
-        "num_gpus",
-        "num_proc",
-        "ray_execution_mode",
-        "runtime_env",
-        "skip_op_error",
-        "turbo",
-        "text_key",
-        "image_key",
-        "audio_key",
-        "video_key",
-        "query_key",
-        "response_key",
-        "history_key",
-        "stats_export_path",
-        "save_dir",
-        "show_progress",
-        "video_backend",
-        "ffmpeg_extra_args",
-        "output_format",
-        "save_field",
-        "legacy_split_by_text_token",
-    ]
-)
-"""Parameters of Data-Juicer's operators that concern its own runtime and its files."""
 
 
 def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = None) -> Recipe:
@@ -165,7 +130,7 @@ def _append_stage(
         for j, item in enumerate(entry["operators"])
     ]
     keep_rate = _keep_rate(document, entry.get("keep_rate", [0.0, 1.0]), (*place, "keep_rate"))
-    stages.append(Stage(name, tuple(operators), keep_rate))
+    stages.append(Stage(name, tuple(operators), keep_rate, _remarks(entry["operators"])))
     _check_stage(document, stages, (*place, "operators"))
 
 
@@ -173,13 +138,7 @@ def _is_name(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name == name.lower()
 
 
-def _operator(
-    document: YamlFile,
-    item: Any,
-    at: tuple[str | int, ...],
-    *,
-    ignored: frozenset[str] = frozenset(),
-) -> Operator:
+def _operator(document: YamlFile, item: Any, at: tuple[str | int, ...]) -> Operator:
     if isinstance(item, str):
         item = {item: None}
     if not isinstance(item, dict) or len(item) != 1:
@@ -192,9 +151,8 @@ def _operator(
         raise document.error((*at, name), str(error)) from None
     if not isinstance(parameters or {}, dict):
         raise document.error((*at, name), f"the parameters of {name} are a mapping")
-    given = {k: v for k, v in (parameters or {}).items() if k not in ignored}
-    return _build(
-        found, found.name, given, lambda key, text: document.error((*at, name, key), text)
+    return _build_operator(
+        found, parameters or {}, lambda key, text: document.error((*at, name, key), text)
     )
 
 
@@ -204,15 +162,53 @@ def make_operator(name: str, parameters: Mapping[str, Any]) -> Operator:
     Raises:
         RecipeError: No such operator, no such parameter, or a value that it refuses.
     """
-    return _build(operator_class(name), name, parameters, lambda _, text: RecipeError(text))
+    return _build_operator(operator_class(name), parameters, lambda _, text: RecipeError(text))
 
 
-def _build(model: type[Model], subject: str, given: Mapping[str, Any], error: Any) -> Model:
-    """A `model` with the parameters `given`; `error` makes what is raised for one of them."""
+def idle_parameters(name: str, parameters: Mapping[str, Any]) -> list[str]:
+    """A line for each of the operator's `parameters` that is accepted and does nothing here."""
+    return [data_juicer.remark(name, k, why) for k, why in _idle(operator_class(name), parameters)]
+
+
+def _idle(found: type[Operator], given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(parameter, why it does nothing) for those that are Data-Juicer's and not the operator's."""
+    own = found.model_fields
+    whys = {k: data_juicer.why_idle(found.name, k, v) for k, v in given.items() if k not in own}
+    return [(k, why) for k, why in whys.items() if why]
+
+
+def _remarks(items: Sequence[Any]) -> tuple[str, ...]:
+    """What is to be said of the operators that a recipe lists, once they are checked."""
+    given = [next(iter(i.items())) for i in items if isinstance(i, dict)]
+    return tuple(line for name, found in given for line in idle_parameters(name, found or {}))
+
+
+def _build_operator(found: type[Operator], given: Mapping[str, Any], error: Any) -> Operator:
+    idle = dict(_idle(found, given))
+    own = {k: v for k, v in given.items() if k not in idle}
+    for key in own:
+        if refused := data_juicer.UNLESS_NULL.get((found.name, key)):
+            raise error(key, f"{found.name}: {key} can only be null here: {refused}")
+    return _build(found, found.name, own, error, also=data_juicer.EVERYWHERE)
+
+
+def _build(
+    model: type[Model],
+    subject: str,
+    given: Mapping[str, Any],
+    error: Any,
+    *,
+    also: Collection[str] = (),
+) -> Model:
+    """A `model` with the parameters `given`; `error` makes what is raised for one of them.
+
+    `also` are further names that could have been meant by a wrong one.
+    """
     known = model.model_fields
     for key in given:
         if key not in known:
-            raise error(key, f"{subject} has no parameter '{key}'{nearest(key, known)}")
+            close = nearest(key, known) or nearest(key, also)
+            raise error(key, f"{subject} has no parameter '{key}'{close}")
     try:
         return model(**given)
     except pydantic.ValidationError as problem:
@@ -280,8 +276,9 @@ def _data_juicer(
     if not isinstance(process, list) or not process:
         raise document.error(("process",), "`process:` is a list of at least one operator")
     groups: list[list[Operator]] = []
+    remarks: list[list[str]] = []
     for i, item in enumerate(process):
-        operator = _operator(document, item, ("process", i), ignored=DATA_JUICER_IGNORED)
+        operator = _operator(document, item, ("process", i))
         alone = {Kind.SPLITTER, Kind.DEDUPLICATOR}
         if (
             not groups
@@ -290,16 +287,18 @@ def _data_juicer(
             or operator.name in {o.name for o in groups[-1]}
         ):
             groups.append([])
+            remarks.append([])
         groups[-1].append(operator)
+        remarks[-1] += _remarks([item])
     stages: list[Stage] = []
     counts: dict[str, int] = {}
-    for group in groups:
+    for group, said in zip(groups, remarks, strict=True):
         base = {Kind.SPLITTER: "clips", Kind.DEDUPLICATOR: "deduplicated"}.get(
             group[0].kind, "cleaned"
         )
         counts[base] = counts.get(base, 0) + 1
         name = base if counts[base] == 1 else f"{base}_{counts[base]}"
-        stages.append(Stage(name, tuple(group)))
+        stages.append(Stage(name, tuple(group), remarks=tuple(said)))
         _check_stage(document, stages, ("process",))
     raw = str(body.get("project_name") or default)
     name = "".join(c if c.isalnum() and c.isascii() else "_" for c in raw.lower())

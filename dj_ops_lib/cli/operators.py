@@ -90,9 +90,12 @@ def op(
 ) -> None:
     """Run one operator on video files and show what it measures and decides."""
     from dj_ops_lib.engine.single import run_operator
-    from dj_ops_lib.recipe_file import make_operator
+    from dj_ops_lib.recipe_file import idle_parameters, make_operator
 
-    operator = make_operator(name, parse_parameters(parameter or []))
+    parameters = parse_parameters(parameter or [])
+    operator = make_operator(name, parameters)
+    for line in idle_parameters(name, parameters):
+        typer.echo(line, err=True)
     outcomes = run_operator(operator, [str(v) for v in videos], text=text)
     if as_json:
         for outcome in outcomes:

@@ -28,6 +28,8 @@ def plan(
     from dj_ops_lib.engine.explanation import describe_rendering
 
     loaded = load_recipe(recipe, at=at)
+    for line in loaded.remarks:
+        typer.echo(line, err=True)
     console = Console()
     for stage in loaded.stages:
         console.print(_stage_table(loaded, stage, warehouse, source))

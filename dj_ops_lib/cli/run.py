@@ -65,6 +65,8 @@ def run(
     from dj_ops_lib.warehouse import Warehouse
 
     loaded = load_recipe(recipe, at=at)
+    for line in loaded.remarks:
+        typer.echo(line, err=True)
     found = find_videos(videos)
     console = Console()
     with progress_bar(console) as show:
