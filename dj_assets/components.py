@@ -8,6 +8,7 @@ against the models here; everything that needs more than the file's shape
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from dj_ops_lib.recipe import Recipe
 from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.registry import nearest
 from dj_ops_lib.sources.config import SourceConfig
+
+_SMALL_BYTES = 4096
+"""Of a file that holds one number; what stands behind that is not read."""
 
 
 class SourceComponent(dg.Component):
@@ -61,7 +65,9 @@ def beside_the_files(config: SourceConfig) -> dict[str, int]:
     path = config.folder / "source.yaml"
     if not path.is_file():
         return {}
-    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    said = None
+    with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        said = yaml.safe_load(path.read_bytes()[:_SMALL_BYTES].decode())
     match said:
         case {"rows_per_shard": int() as rows, **rest} if rows >= 1 and not rest:
             return {"rows_per_shard": rows}

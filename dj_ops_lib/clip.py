@@ -48,7 +48,11 @@ CLIP_SCHEMA = pa.schema(
         _column("video_uri", pa.string(), "path or URI of the video file"),
         _column("media_id", pa.string(), "content identity of the file: sha256:... or etag:..."),
         _column("media_bytes", pa.int64(), "size of the file in bytes"),
-        _column("availability", pa.string(), "ok, missing, corrupt, unsupported or too_large"),
+        _column(
+            "availability",
+            pa.string(),
+            "ok, missing, forbidden, corrupt, unsupported or too_large",
+        ),
         _column("start_s", pa.float64(), "start in the file in seconds; null: its beginning"),
         _column("end_s", pa.float64(), "end in the file in seconds, exclusive; null: its end"),
         _column("edits", pa.list_(EDIT), "filter-graph nodes applied when decoding or rendering"),

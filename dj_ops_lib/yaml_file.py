@@ -13,6 +13,9 @@ from dj_ops_lib.errors import RecipeError
 SEXAGESIMAL = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 """Tags under which YAML 1.1 reads `16:9` as 969; here it is the text that was written."""
 
+MOST_VALUES = 100_000
+"""Values in a file, aliases counted each time they are used: nine lines can stand for billions."""
+
 
 class YamlFile:
     """A parsed YAML document that remembers the line of every entry.
@@ -22,14 +25,25 @@ class YamlFile:
         value: Its content as dicts, lists and scalars.
 
     Raises:
-        RecipeError: Not there, not UTF-8, not YAML, empty, or a key given twice.
+        RecipeError: Not there, not UTF-8, not YAML, empty, a key given twice, nested too deeply, or
+            more than `MOST_VALUES` values.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines: dict[tuple[str | int, ...], int] = {}
+        self._values = 0
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            self.value = self._build(self._compose(), ())
+        except RecursionError:
+            message = "nested too deeply, or an alias stands inside of what it stands for"
+            raise RecipeError(f"{path}:1: {message}") from None
+
+    def _compose(self) -> yaml.Node:
+        path = self.path
+        try:
+            text = path.read_text(encoding="utf-8")
+            node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
         except FileNotFoundError:
             raise RecipeError(f"{path}: no such recipe file") from None
         except yaml.YAMLError as error:
@@ -41,18 +55,24 @@ class YamlFile:
             raise RecipeError(f"{path}:1: not UTF-8 text: {error}") from None
         if node is None:
             raise RecipeError(f"{path}:1: the file is empty; a recipe needs `stages:`")
-        self.value = self._build(node, ())
+        return node
 
     def _build(self, node: yaml.Node, at: tuple[str | int, ...]) -> Any:
         self._lines[at] = node.start_mark.line + 1
+        self._values += 1
+        if self._values > MOST_VALUES:
+            message = f"more than {MOST_VALUES} values, aliases (*name) counted where they are used"
+            raise self.error(at[:1], message)
         if isinstance(node, yaml.MappingNode):
             mapping: dict[str, Any] = {}
             for key, value in node.value:
+                line = key.start_mark.line + 1
+                if not isinstance(key, yaml.ScalarNode):
+                    raise RecipeError(f"{self.path}:{line}: a key must be a word, not a list")
                 if key.value in mapping:
-                    line = key.start_mark.line + 1
                     raise RecipeError(f"{self.path}:{line}: '{key.value}' is given twice")
                 mapping[key.value] = self._build(value, (*at, key.value))
-                self._lines[(*at, key.value)] = key.start_mark.line + 1
+                self._lines[(*at, key.value)] = line
             return mapping
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]

@@ -41,7 +41,7 @@ from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
 MEDIA = "media"
-AVAILABILITY = frozenset({"missing", "corrupt", "unsupported", "too_large"})
+AVAILABILITY = frozenset({"missing", "forbidden", "corrupt", "unsupported", "too_large"})
 """Error classes that are a file's `availability` too; others (a crash) make it `corrupt`."""
 
 LOOKUPS = 16

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,6 +17,7 @@ from dj_ops_lib.sources.entry import (
 from dj_ops_lib.sources.formats.csv_records import CsvRecords
 from dj_ops_lib.sources.formats.json_text import is_storable
 from dj_ops_lib.sources.formats.layout import Layout
+from dj_ops_lib.sources.formats.list_literals import Unreadable, parse_list
 from dj_ops_lib.sources.reader import SourceReader
 from dj_ops_lib.sources.timestamps import parse_span, restore_timestamp
 
@@ -28,6 +27,7 @@ memory, and a video with 3,000 clips has about 0.3 million characters of caption
 
 _NAMES = ("timestamp", "caption")
 _SPAN = ("the start of 'timestamp'", "the end of 'timestamp'")
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _PARALLEL = (
     "timestamp",
     "caption",
@@ -45,7 +45,8 @@ class Panda70M(SourceReader):
     columns that are one value for the video. Where the lists differ in length nobody can say
     which element is missing, and a caption on the wrong clip is worse than none: the whole
     record becomes one error row that names the lengths and holds the record as written. A
-    single unusable timestamp or caption costs its own clip only.
+    single unusable timestamp, caption or score costs its own clip only; a score that is no number
+    (`nan`) is kept as the word that JSON readers know (`NaN`).
 
     Source: Chen et al., Panda-70M, CVPR 2024; files of snap-research/Panda-70M.
     """
@@ -94,6 +95,8 @@ class Panda70M(SourceReader):
                 restore_timestamp(end, clip.span.end_s),
             ]
             (own["caption"],) = (c.text for c in clip.captions if c.kind == "given")
+            if own.get("matching_score") in _NOT_FINITE:
+                own["matching_score"] = float(own["matching_score"])
             for name in _PARALLEL:
                 if name in own:
                     columns.setdefault(name, []).append(own[name])
@@ -101,6 +104,9 @@ class Panda70M(SourceReader):
 
 
 def _clip(video: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> AnnotatedClip:
+    for name, value in own.items():
+        if isinstance(value, Unreadable):
+            raise ValueError(f"{name!r} holds {value.problem}")
     pair, caption = own["timestamp"], own["caption"]
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise ValueError(f"'timestamp' {str(pair)[:60]!r} is not a pair of start and end")
@@ -118,21 +124,6 @@ def _list(entry: Entry, name: str) -> list[Any]:
         limit = f"the limit is {LITERAL_CHARACTERS}"
         raise MalformedEntryError(f"the column {name!r} has {len(text)} characters, {limit}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # captions hold odd backslashes
-            value = ast.literal_eval(text)
-        _check_plain(value)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise MalformedEntryError(f"the column {name!r} is not a list literal ({error})") from None
-    if not isinstance(value, list):
-        raise MalformedEntryError(f"the column {name!r} is {type(value).__name__}, not a list")
-    return value
-
-
-def _check_plain(value: object) -> None:
-    """Raises TypeError for literals that JSON cannot hold: bytes, sets, complex numbers."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            _check_plain(item)
-    elif not isinstance(value, str | int | float | None):
-        raise TypeError(f"{type(value).__name__} in a list")
+        return parse_list(text)
+    except ValueError as error:
+        raise MalformedEntryError(f"the column {name!r} {error}") from None

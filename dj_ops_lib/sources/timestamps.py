@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 
 _CLOCK = re.compile(r"(?:(?P<h>\d{1,4}):)?(?P<m>\d{1,2}):(?P<s>\d{1,2}(?:\.\d{1,20})?)", re.ASCII)
+_LARGEST_S = 1e9
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,20})?", re.ASCII)
 
 
@@ -19,7 +20,9 @@ def parse_timestamp(value: object, field: str) -> float:
     Raises:
         ValueError: It is none of these.
     """
-    text = str(value) if isinstance(value, int | float | str) else ""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST_S:
+        return abs(float(value))  # a number has many spellings, 1e-05 and -0.0 among them
+    text = value if isinstance(value, str) else ""
     if _SECONDS.fullmatch(text):
         return float(text)
     clock = _CLOCK.fullmatch(text)

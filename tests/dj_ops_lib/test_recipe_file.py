@@ -113,6 +113,40 @@ def test_what_cannot_run_is_refused_with_file_line_and_the_right_name(
     assert message in str(refused.value)
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join(['*a' + str(i - 1)] * 10)}]\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than 100000 values"),
+        ("a: &a [*a]\n", "alias stands inside"),
+        ("[" * 20_000, "nested too deeply"),
+        ("{a: " * 20_000, "nested too deeply"),
+        ("? [stages]\n: 1\n", "a key must be a word"),
+    ],
+)
+def test_a_file_that_stands_for_more_than_it_holds_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(RecipeError, match=message) as refused:
+        load_recipe(path)
+    assert str(refused.value).startswith(f"{path}:")
+
+
+def test_an_alias_stands_for_what_it_names(tmp_path: Path) -> None:
+    text = (
+        "stages:\n"
+        "  - name: wide\n    operators: [{video_resolution_filter: &wide {min_width: 640}}]\n"
+        "  - name: again\n    operators: [{video_resolution_filter: *wide}]\n"
+    )
+    recipe = load_recipe(write(tmp_path, text))
+    assert [s.operators[0].min_width for s in recipe.stages] == [640, 640]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("given", "line", "message"),
     [

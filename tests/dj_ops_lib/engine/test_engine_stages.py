@@ -58,7 +58,7 @@ def test_files_that_cannot_be_read_are_rows_that_say_why(workshop: Workshop) -> 
     assert found["good"] == ("ok", None)
     assert found["empty"] == ("corrupt", "corrupt")
     assert found["nowhere"] == ("missing", "missing")
-    assert found["link"][1] == "forbidden"
+    assert found["link"] == ("forbidden", "forbidden")
     assert found["text"][0] in {"corrupt", "unsupported"}
     assert report.rows_out == 5
     assert report.kept == 1

@@ -50,6 +50,24 @@ def test_timestamps_are_read_with_and_without_fraction_and_hours(read_source, st
 
 
 @pytest.mark.parametrize(
+    ("stamp", "seconds"),
+    [("1e-05", 1e-05), ("-0.0", 0.0), ("0", 0.0), ("2.5E0", 2.5), ("1e1", 10.0), ("7", 7.0)],
+)
+def test_a_stamp_that_is_a_json_number_may_be_spelled_in_any_way(read_source, stamp, seconds):
+    content = line(Start_timestamp="@").replace(b'"@"', stamp.encode())
+    (row,) = read_source("internvid", {FILE: content})
+    assert row["error"] is None
+    assert str(row["start_s"]) == str(seconds)  # zero is not minus zero
+
+
+@pytest.mark.parametrize("stamp", ["-1e-09", "1e999", "1e10", "true", "NaN"])
+def test_a_number_that_is_no_time_is_not_a_stamp(read_source, stamp):
+    content = line(Start_timestamp="@").replace(b'"@"', stamp.encode())
+    (row,) = read_source("internvid", {FILE: content})
+    assert "is not a timestamp" in row["error"]["message"]
+
+
+@pytest.mark.parametrize(
     "caption",
     [
         "👩‍👩‍👧 two\r\nlines\ttabbed",

@@ -89,7 +89,6 @@ def test_plain_seconds_are_timestamps_too(read_source):
         ("timestamp", "-" * 200_000 + "1", "'timestamp' is not a list literal"),
         ("timestamp", "{'a': 1}", "not a list literal"),
         ("caption", "('a', 'b')", "'caption' is tuple, not a list"),
-        ("caption", "[b'a', 'b']", "bytes in a list"),
         ("caption", "x" * (5 << 20), "the limit is 4194304"),
         ("videoID", "", "'videoID' is empty"),
         ("timestamp", "[]", "differ in length"),
@@ -125,6 +124,38 @@ def test_an_unusable_clip_costs_itself_only(read_source):
     assert [m.split(": ", 1)[1].split(":")[0] for m in messages] == ["clip 2", "clip 3", "clip 4"]
     assert {r["source_id"] for r in rows} == {"abcdefghijk"}
     assert len({r["clip_id"] for r in rows}) == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "second", "problem"),
+    [
+        ("caption", "b'b'", "clip 2: 'caption' holds bytes in a list"),
+        ("matching_score", "np.float64(0.5)", "clip 2: 'matching_score' holds call in a list"),
+        ("matching_score", "null", "clip 2: 'matching_score' holds the name 'null' in a list"),
+        ("matching_score", "{1, 2}", "clip 2: 'matching_score' holds set in a list"),
+        ("timestamp", "[now, '0:00:02']", "clip 2: 'timestamp' holds the name 'now' in a list"),
+    ],
+)
+def test_an_element_that_is_no_literal_costs_its_own_clip(read_source, field, second, problem):
+    first = {"caption": "'a'", "matching_score": "0.5", "timestamp": "['0:00:00', '0:00:01']"}
+    one = record("video", clips=2, **{field: f"[{first[field]}, {second}]"})
+    rows = read_source("panda70m", {FILE: written([one])})
+    good, bad = rows
+    assert (good["keep"], good["start_s"]) == (True, 0.25 if field != "timestamp" else 0.0)
+    assert bad["error"]["message"] == f"{FILE}, line 2: {problem}"
+    assert bad["source_id"] == "video"
+    again = read_source("panda70m", {FILE: written([one])})
+    assert again == rows
+
+
+@pytest.mark.parametrize(
+    ("score", "word"), [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")]
+)
+def test_a_score_that_is_no_number_is_kept_as_a_word(read_source, score, word):
+    one = record(clips=2, matching_score=f"[0.4, {score}]")
+    rows = read_source("panda70m", {FILE: written([one])})
+    assert [r["keep"] for r in rows] == [True, True]
+    assert [json.loads(r["extra"])["matching_score"] for r in rows] == [0.4, word]
 
 
 def test_a_stray_quotation_mark_costs_its_own_line_only(read_source):
