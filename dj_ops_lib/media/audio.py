@@ -2,7 +2,9 @@
 
 Sample 0 is the clip's start, whatever comes first in the file: sound that begins
 later is preceded by silence, holes in it are filled with silence, and overlaps are
-dropped, so that a sample's position is its time. A clip without sound gets none.
+dropped, so that a sample's position is its time. Sound that ends before the clip does
+is not filled up. A clip without sound gets none. Samples that are no numbers are an
+error of the clip.
 """
 
 from __future__ import annotations
@@ -40,9 +42,13 @@ class Sound:
         plan: Rate and mixing.
         observers: Who gets the samples.
         length_s: Length of the clip in seconds, None for up to the end of the sound.
+        uri: Name of the file, for messages.
     """
 
-    def __init__(self, plan: Audio, observers: list[Observer], length_s: float | None) -> None:
+    def __init__(
+        self, plan: Audio, observers: list[Observer], length_s: float | None, uri: str
+    ) -> None:
+        self._uri = uri
         self._plan = plan
         self._observers = observers
         self._length_s = length_s
@@ -97,6 +103,11 @@ class Sound:
             self._give(samples[:, self.given - begin : end - begin])
 
     def _give(self, samples: npt.NDArray[np.float32]) -> None:
+        if not np.isfinite(samples).all():
+            # FFmpeg's ebur128 says -70 LUFS of them, and NaN is below any level (2026-11-25).
+            at = self.given / self._rate
+            text = f"{self._uri}: its sound has samples that are no numbers, from {at:.2f} s on"
+            raise MediaError(text, "decode_error")
         self.given += samples.shape[1]
         samples.flags.writeable = False
         for observer in self._observers:
@@ -130,7 +141,7 @@ class Hearing:
         listeners: dict[Audio, list[Observer]] = {}
         for plan, observer in wanted:
             listeners.setdefault(plan, []).append(observer)
-        self._sounds = [Sound(plan, who, length) for plan, who in listeners.items()]
+        self._sounds = [Sound(plan, who, length, uri) for plan, who in listeners.items()]
         self._edits = SoundEdits(edits, uri)
         self._uri = uri
         self._next_us = self._start_us
