@@ -50,6 +50,11 @@ def parameter(
     return pydantic.Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
+def is_no_limit(value: Any) -> bool:
+    """Whether a threshold stands for "no limit", as Data-Juicer's `sys.maxsize` does."""
+    return isinstance(value, int | float) and abs(value) >= min(sys.maxsize, sys.float_info.max)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
     """A column that an operator adds. `plot` asks for a histogram in the shard's metadata."""

@@ -6,12 +6,13 @@ it is asked for, so listing names costs no torch and no OpenCV.
 
 from __future__ import annotations
 
+import collections
 import difflib
 import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TypeVar
 
 from dj_ops_lib.errors import DjError, RecipeError
@@ -47,10 +48,33 @@ def load_class(module: str, base: type[T]) -> type[T]:
     return classes[0]
 
 
+CLOSE = 0.6
+"""Likeness from which a name is offered in place of an unknown one; difflib's own default."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no known name is close; ends an error message."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    """`; did you mean 'x'?`, or nothing where no known name is close; ends an error message.
+
+    Names are compared by what tells them apart: words that a third of the known names share,
+    such as `video` and `filter`, would make `video_text_len_filter` look like
+    `video_exposure_filter`.
+    """
+    names = list(known)
+    words = collections.Counter(word for n in names for word in set(n.split("_")))
+    shared = {word for word, count in words.items() if count >= max(3, len(names) / 3)}
+
+    own = _without(shared, name)
+    close = [n for n in names if _ratio(own, _without(shared, n)) >= CLOSE]
+    best = max(close, key=lambda n: _ratio(name, n), default="")
+    return f"; did you mean '{best}'?" if best else ""
+
+
+def _without(shared: Set[str], name: str) -> str:
+    return "_".join(word for word in name.split("_") if word not in shared) or name
+
+
+def _ratio(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def operator_names() -> list[str]:

@@ -176,7 +176,9 @@ def doctor() -> None:
     """Say what this machine has, and what that rules out; fails if nothing can work."""
     findings = [_cores(), _memory(), *_ffmpeg(), _decoders(), *_extras(), _gpu()]
     findings += [_dagster_home(), _data(), _warehouse()]
-    table = Table("looked at", "found", "rules out")
+    table = Table()
+    for heading in ("looked at", "found", "rules out"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "looked at")
     for finding in findings:
         style = "red" if finding.fatal else "yellow" if finding.rules_out else "green"
         table.add_row(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
 import typer
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dj_ops_lib.operator import Operator
+from dj_ops_lib.cli.records import fields, shown
+from dj_ops_lib.operator import Column, Filter, Operator, is_no_limit
 from dj_ops_lib.registry import operator_class, operator_names
+from dj_ops_lib.rejection import why
 
 
 def _described(operator: type[Operator]) -> dict[str, Any]:
@@ -39,23 +44,71 @@ def _described(operator: type[Operator]) -> dict[str, Any]:
 
 
 def ops(
+    name: Annotated[
+        str | None, typer.Argument(help="An operator: its parameters, defaults and columns.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, for programs.")
     ] = False,
 ) -> None:
-    """List the operators with their kind, parameters, defaults and columns."""
-    described = [_described(operator_class(name)) for name in operator_names()]
+    """List the operators with their kind and what they do, or all about one of them."""
+    names = operator_names() if name is None else [name]
+    classes = [operator_class(n) for n in names]
     if as_json:
-        for entry in described:
-            typer.echo(json.dumps(entry, ensure_ascii=False))
-        return
-    table = Table("operator", "kind", "parameters = defaults", "columns", show_lines=True)
-    for entry in described:
-        parameters = [f"{k} = {v['default']}" for k, v in entry["parameters"].items()]
-        columns = [f"{k} ({v})" for k, v in entry["columns"].items()]
-        name = f"[bold]{entry['name']}[/bold]\n{entry['summary']}"
-        table.add_row(name, entry["kind"], "\n".join(parameters), "\n".join(columns))
-    Console().print(table)
+        for operator in classes:
+            typer.echo(json.dumps(_described(operator), ensure_ascii=False))
+    elif name is None:
+        _print_list(classes)
+    else:
+        _print_one(classes[0])
+
+
+def _print_list(classes: Sequence[type[Operator]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("operator", "kind"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it does")
+    for operator in classes:
+        entry = _described(operator)
+        table.add_row(entry["name"], entry["kind"], Text(entry["summary"]))
+    console = Console()
+    console.print(table)
+    console.print("`dj ops NAME` shows an operator's parameters, defaults and columns.")
+
+
+def _print_one(operator: type[Operator]) -> None:
+    console, entry = Console(), _described(operator)
+    console.print(Text(f"{entry['name']}: {entry['kind']}, version {entry['version']}"))
+    for paragraph in (inspect.getdoc(operator) or "").split("\n\n"):
+        console.print(Text(" ".join(paragraph.split()) + "\n"))
+    parameters = entry["parameters"]
+    # What all filters share comes last: nobody looks for it first.
+    own = sorted(parameters, key=lambda name: name in Filter.model_fields)
+    for heading, values in (
+        ("parameters", [n for n in own if not parameters[n]["decides"]]),
+        (
+            "thresholds (moving one measures nothing again)",
+            [n for n in own if parameters[n]["decides"]],
+        ),
+    ):
+        _print_fields(console, heading, {n: _parameter(**parameters[n]) for n in values})
+    _print_fields(console, "columns", {c.name: _column(c) for c in operator.columns})
+
+
+def _print_fields(console: Console, heading: str, values: Mapping[str, str]) -> None:
+    if values:
+        console.print(heading, highlight=False)
+        console.print(fields(values))
+
+
+def _parameter(*, default: Any, description: str, unit: str | None, **_: Any) -> str:
+    value = "no limit" if is_no_limit(default) else "none" if default is None else str(default)
+    measured = f" {unit}" if unit and value not in {"no limit", "none"} else ""
+    return f"{value}{measured}; {description}"
+
+
+def _column(column: Column) -> str:
+    return f"{column.type}{f' {column.unit}' if column.unit else ''}; {column.description}"
 
 
 def parse_parameters(given: list[str]) -> dict[str, Any]:
@@ -101,21 +154,24 @@ def op(
         for outcome in outcomes:
             typer.echo(json.dumps(outcome, ensure_ascii=False))
         return
-    table = Table(
-        "input", "keep", "clips [s]", *(c.name for c in operator.columns), "edits", "error"
-    )
     for outcome in outcomes:
-        clips = ", ".join(f"{c['start_s']:.3f}-{c['end_s']:.3f}" for c in outcome["clips"])
-        columns = [_shown(outcome["columns"].get(c.name), c.type) for c in operator.columns]
-        edits = ", ".join(e["filter"] for e in outcome["edits"])
-        error = (
-            f"{outcome['error']['class']}: {outcome['error']['message']}"
-            if outcome["error"]
-            else ""
-        )
-        table.add_row(outcome["input"], str(outcome["keep"]), clips, *columns, edits, error)
-    Console().print(table)
+        _print_outcome(operator, outcome)
 
 
-def _shown(value: Any, kind: pa.DataType) -> str:
-    return f"{value:.4g}" if pa.types.is_floating(kind) and value is not None else str(value)
+def _print_outcome(operator: Operator, outcome: Mapping[str, Any]) -> None:
+    """A block a file: what became of it, and one line a fact, so that no name is cut."""
+    error = outcome["error"]
+    fate = {True: "kept", False: "rejected", None: "measured"}[outcome["keep"]]
+    if error:
+        fate = f"error, {error['class']}: {error['message']}"
+    console = Console()
+    console.print(Text(f"{outcome['input']}: {fate}", style="bold"), soft_wrap=True)
+    found = {}
+    if outcome["keep"] is False:
+        found["because"] = why(operator, outcome["columns"])
+    spans = [f"{c['start_s']:.3f}-{c['end_s']:.3f}" for c in outcome["clips"]]
+    found["clips [s]"] = ", ".join(spans)
+    if not error:
+        found |= {name: shown(value) for name, value in outcome["columns"].items()}
+    found["edits"] = ", ".join(e["filter"] for e in outcome["edits"])
+    console.print(fields({name: text for name, text in found.items() if text}))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dj_ops_lib import settings
 from dj_ops_lib.cli.progress import progress_bar
-from dj_ops_lib.cli.summary import summary_table
+from dj_ops_lib.cli.summary import print_summary
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.recipe_file import load_recipe
 
@@ -80,7 +80,7 @@ def run(
         reports = run_recipe_on_files(
             Warehouse(warehouse), loaded, found, source=source, options=options
         )
-    console.print(summary_table(reports))
+    print_summary(console, reports)
     last = reports[-1].table
     kept = sum(r.kept for r in reports if r.table == last)
     console.print(f"{kept} clips kept in {warehouse}, table {last}", highlight=False)

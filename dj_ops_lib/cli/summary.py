@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rich.table import Table
+from rich.console import Console
 
+from dj_ops_lib.cli.records import print_records
 from dj_ops_lib.report import StageReport
 
 
@@ -14,20 +15,20 @@ def counted(counts: Mapping[str, int]) -> str:
     return "\n".join(f"{k} {v}" for k, v in sorted(counts.items(), key=lambda i: (-i[1], i[0])))
 
 
-def summary_table(reports: Iterable[StageReport]) -> Table:
-    """One line a report: what went in, what stayed, what was rejected and why."""
-    table = Table()
-    for heading in ("table", "shard", "in", "kept", "rejected by", "errors", "hours"):
-        numeric = heading in {"in", "kept", "hours"}
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for report in reports:
-        table.add_row(
-            report.table,
-            report.shard,
-            str(report.rows_in),
-            str(report.kept),
-            counted(report.rejected),
-            counted(report.errors),
-            f"{report.video_seconds / 3600:.4f}",
-        )
-    return table
+def print_summary(console: Console, reports: Iterable[StageReport]) -> None:
+    """One record a report: what went in, what stayed, what was rejected and why."""
+    print_records(
+        console,
+        [
+            {
+                "table": report.table,
+                "shard": report.shard,
+                "in": report.rows_in,
+                "kept": report.kept,
+                "rejected by": counted(report.rejected),
+                "errors": counted(report.errors),
+                "hours": f"{report.video_seconds / 3600:.4f}",
+            }
+            for report in reports
+        ],
+    )

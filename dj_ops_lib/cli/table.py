@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from dj_ops_lib import settings
+from dj_ops_lib.cli.records import print_records, shown
+
+if TYPE_CHECKING:
+    from dj_ops_lib.warehouse.diff import Distribution, Shift
 
 app = typer.Typer(help="Look at the warehouse's tables and keep them.", no_args_is_help=True)
 
@@ -44,11 +47,12 @@ def _version(text: str) -> int | str:
 def list_tables(warehouse: WarehouseOption = None) -> None:
     """List all tables with version, shards and rows."""
     place = open_warehouse(warehouse)
-    shown = Table("table", "version", "shards", "rows")
+    records = []
     for name in place.tables():
         shards = place.shards(name)
-        shown.add_row(name, str(place.version(name)), str(len(shards)), str(sum(shards.values())))
-    Console().print(shown)
+        version, rows = place.version(name), sum(shards.values())
+        records.append({"table": name, "version": version, "shards": len(shards), "rows": rows})
+    print_records(Console(), records)
 
 
 @app.command()
@@ -61,17 +65,21 @@ def history(
         for commit in commits:
             typer.echo(to_json(commit))
         return
-    shown = Table("version", "when", "kind", "shard", "run", "rows in", "rows out", "from")
+    records = []
     for c in commits:
         p = c.provenance
-        read = f"{p.input_table} @ {p.input_version}" if p and p.input_table else ""
-        shown.add_row(
-            str(c.version),
-            f"{c.at:%Y-%m-%d %H:%M:%S}" if c.at else "",
-            c.kind,
-            *((p.shard, p.run_id, str(p.rows_in), str(p.rows_out), read) if p else [""] * 5),
-        )
-    Console().print(shown)
+        record = {
+            "version": c.version,
+            "when": f"{c.at:%Y-%m-%d %H:%M:%S}" if c.at else None,
+            "kind": c.kind,
+            "shard": p and p.shard,
+            "run": p and p.run_id,
+            "rows in": p and p.rows_in,
+            "rows out": p and p.rows_out,
+            "from": f"{p.input_table} @ {p.input_version}" if p and p.input_table else None,
+        }
+        records.append(record)
+    print_records(Console(), records)
 
 
 @app.command()
@@ -136,8 +144,6 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Tell which clips changed between two versions and how every statistic moved."""
-    from dj_ops_lib.warehouse.diff import verdict
-
     found = open_warehouse(warehouse).diff(
         table, _version(before), _version(after) if after else None
     )
@@ -155,28 +161,34 @@ def diff(
     if found.changed_columns:
         counts = ", ".join(f"{c} ({n})" for c, n in found.changed_columns.items())
         console.print(f"changed in: {counts}")
-    shown = Table("statistic", "rows", "mean", "median", "5 % ... 95 %", "PSI", "shift")
-    for s in found.shifts:
-        if s.before.rows or s.after.rows:
-            shown.add_row(
-                escape(s.column),
-                f"{s.before.rows} -> {s.after.rows}",
-                f"{_number(s.before.mean)} -> {_number(s.after.mean)}",
-                f"{_quantile(s.before, 0.5)} -> {_quantile(s.after, 0.5)}",
-                f"{_quantile(s.before, 0.05)} ... {_quantile(s.before, 0.95)} -> "
-                f"{_quantile(s.after, 0.05)} ... {_quantile(s.after, 0.95)}",
-                _number(s.psi),
-                verdict(s.psi),
-            )
-    console.print(shown)
+    moved = [s for s in found.shifts if s.moved]
+    print_records(console, [_shift(s) for s in moved])
+    still = len(found.shifts) - len(moved)
+    if still:
+        console.print(f"{still} statistics did not move" if moved else "no statistic moved")
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def _shift(moved: Shift) -> dict[str, str]:
+    from dj_ops_lib.warehouse.diff import verdict
+
+    before, after = moved.before, moved.after
+
+    def both(value: Callable[[Distribution], str]) -> str:
+        return f"{value(before) or '-'} -> {value(after) or '-'}"
+
+    return {
+        "statistic": moved.column,
+        "rows": both(lambda d: str(d.rows)),
+        "mean": both(lambda d: shown(d.mean)),
+        "median": both(lambda d: _quantile(d, 0.5)),
+        "5 % ... 95 %": both(lambda d: f"{_quantile(d, 0.05)} ... {_quantile(d, 0.95)}"),
+        "PSI": shown(moved.psi),
+        "shift": verdict(moved.psi),
+    }
 
 
-def _quantile(distribution: Any, quantile: float) -> str:
-    return _number(distribution.quantiles.get(quantile))
+def _quantile(distribution: Distribution, quantile: float) -> str:
+    return shown(distribution.quantiles.get(quantile))
 
 
 @app.command()

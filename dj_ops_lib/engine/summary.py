@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.engine.decisions import Tally
-from dj_ops_lib.operator import Column, Filter, Operator
+from dj_ops_lib.operator import Column, Filter, Operator, is_no_limit
 from dj_ops_lib.report import FunnelStep, Histogram
 
 BINS = 24
@@ -79,4 +78,4 @@ def _thresholds(
 
 def _limit(value: float | None) -> float | None:
     """A threshold, or None for those that stand for "no limit"."""
-    return None if value is None or abs(value) >= min(sys.maxsize, sys.float_info.max) else value
+    return None if is_no_limit(value) else value

@@ -53,6 +53,13 @@ class Shift:
     after: Distribution
     psi: float | None
 
+    @property
+    def moved(self) -> bool:
+        """Whether the values differ; the order in which they are summed up is no difference."""
+        a, b = self.before, self.after
+        same = (a.rows, a.nulls, a.quantiles) == (b.rows, b.nulls, b.quantiles)
+        return not same or not math.isclose(a.mean or 0.0, b.mean or 0.0, rel_tol=1e-9)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Diff:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from dj_ops_lib.cli import app
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
-from dj_ops_lib.registry import operator_names
+from dj_ops_lib.registry import operator_class, operator_names
 
 DJ = Path(sys.executable).parent / "dj"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "DAGSTER_"))}
@@ -70,6 +71,30 @@ def test_ops_lists_every_operator_with_kind_defaults_and_columns(tmp_path: Path)
     assert "video_motion_score" in motion["columns"]
     table = dj(tmp_path, "ops")
     assert all(name in table for name in operator_names())
+
+
+def test_names_are_whole_on_a_narrow_terminal(videos: Path) -> None:
+    listed = dj(videos, "ops", COLUMNS="80")
+    assert all(f" {name} " in listed for name in operator_names())
+    assert max(map(len, listed.splitlines())) <= 80
+    for name in operator_names():
+        about = dj(videos, "ops", name, COLUMNS="80")
+        declared = operator_class(name)
+        wanted = [*declared.model_fields, *(c.name for c in declared.columns)]
+        first_words = {line.split()[0] for line in about.splitlines() if line.startswith("  ")}
+        assert set(wanted) <= first_words
+        assert str(sys.maxsize)[:10] not in about
+        assert "…" not in about
+    shown = dj(videos, "op", "video_aspect_ratio_filter", "moving.mp4", COLUMNS="80")
+    assert re.search(r"^  video_aspect_denominator +3 *$", shown, re.MULTILINE)
+
+
+def test_op_says_which_threshold_a_number_misses(videos: Path) -> None:
+    small = dj(videos, "op", "video_resolution_filter", "-p", "min_width=400", "moving.mp4")
+    assert "moving.mp4: rejected" in small
+    assert "video_width 320 < min_width 400" in small
+    silent = dj(videos, "op", "video_audio_filter", "still.mp4")
+    assert "video_has_audio false" in silent
 
 
 def test_op_measures_and_decides_on_each_file_in_order(videos: Path) -> None:
@@ -142,6 +167,7 @@ def test_the_text_takes_part_where_an_operator_considers_it(videos: Path) -> Non
     ("arguments", "message"),
     [
         (("op", "video_motion_filter", "still.mp4"), "did you mean 'video_motion_score_filter'"),
+        (("ops", "video_motion_filter"), "did you mean 'video_motion_score_filter'"),
         (
             ("op", "video_duration_filter", "-p", "min_durations=2", "still.mp4"),
             "did you mean 'min_duration'",
