@@ -85,11 +85,14 @@ def history(
 @app.command()
 def explain(
     table: TableArgument,
-    clip_id: Annotated[str, typer.Argument(help="The clip_id of a row of that table.")],
+    clip_id: Annotated[str, typer.Argument(help="A clip_id, or enough of its beginning.")],
     warehouse: WarehouseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk a clip back to the annotation line it came from, naming every operator on the way."""
+    """Walk a clip back to the annotation line it came from, naming every operator on the way.
+
+    Of a clip that never came to the table, it says where it was rejected, and why.
+    """
     found = open_warehouse(warehouse).explain(table, clip_id)
     typer.echo(to_json(found) if as_json else "\n".join(found.lines()))
 

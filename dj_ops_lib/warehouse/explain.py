@@ -14,14 +14,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dj_ops_lib.clip import CLIP_SCHEMA
-from dj_ops_lib.errors import WarehouseError
-from dj_ops_lib.warehouse.history import commits, effective
+from dj_ops_lib.errors import RecipeError, WarehouseError
+from dj_ops_lib.operator import is_no_limit
+from dj_ops_lib.registry import operator_class
+from dj_ops_lib.rejection import why
+from dj_ops_lib.warehouse.clips import Place, commit_of, locate_clip, pieces_of
 from dj_ops_lib.warehouse.locate import literal
 
 if TYPE_CHECKING:
     import lance
 
-    from dj_ops_lib.warehouse.provenance import Commit, Provenance
+    from dj_ops_lib.warehouse.provenance import Provenance
     from dj_ops_lib.warehouse.store import Store
 
 
@@ -56,6 +59,8 @@ class Explanation:
         annotation_file: Name of the annotation file.
         annotation_row: 1-based line, record or entry in it.
         gap: What of the way could not be found, None if nothing is missing.
+        absent: Why the table that was asked about does not have the clip, None if it does; the
+            steps then begin at the table that has it last.
     """
 
     clip_id: str
@@ -63,10 +68,13 @@ class Explanation:
     annotation_file: str | None
     annotation_row: int | None
     gap: str | None = None
+    absent: str | None = None
 
     def lines(self) -> list[str]:
         """The explanation as text, one fact a line."""
         found = [f"clip {self.clip_id}"]
+        if self.absent:
+            found.append(self.absent)
         for step in self.steps:
             found.extend(_step_lines(step))
         if self.gap:
@@ -77,23 +85,20 @@ class Explanation:
 
 def explain(store: Store, table: str, clip_id: str) -> Explanation:
     """See `Warehouse.explain`."""
+    place = locate_clip(store, table, clip_id)
     steps: list[Step] = []
     gap = None
-    wanted, version = [clip_id], None
+    table, version = place.table, None
+    wanted = [place.clip_id]
     while True:
         dataset = _open(store, table, version)
         if steps and "clip_id" not in dataset.schema.names:
             break  # a table about annotation files, not about clips
         row = _row(dataset, wanted)
         if row is None:
-            if not steps:
-                raise WarehouseError(
-                    f"table '{table}' has no clip '{clip_id}'; it may have been replaced by the "
-                    "pieces it was cut into, or be in an earlier stage's table"
-                )
             gap = f"table '{table}' no longer has clip {' or '.join(wanted)}"
             break
-        commit = _commit_of(store, table, dataset, row)
+        commit = commit_of(store, table, dataset, row)
         made_by = commit.provenance if commit else None
         steps.append(
             Step(
@@ -119,10 +124,29 @@ def explain(store: Store, table: str, clip_id: str) -> Explanation:
         if store.find(table) is None:
             gap = f"there is no table '{table}' any more"
             break
+    absent = None
+    if place.next_table is not None:
+        absent = f"not in {place.asked}: {_why_absent(store, place, place.next_table, steps[0])}"
     last = steps[-1].row
     return Explanation(
-        clip_id, tuple(steps), last.get("annotation_file"), last.get("annotation_row"), gap
+        place.clip_id,
+        tuple(steps),
+        last.get("annotation_file"),
+        last.get("annotation_row"),
+        gap,
+        absent,
     )
+
+
+def _why_absent(store: Store, place: Place, next_table: str, last: Step) -> str:
+    """Why the next table does not have a clip, from the last table that does."""
+    row = last.row
+    if row.get("error") or not row.get("keep"):
+        return _fate(last, where=last.table)
+    pieces = pieces_of(store, next_table, place.clip_id)
+    if pieces:
+        return f"cut in {next_table} into {', '.join(pieces)}"
+    return f"kept in {last.table}, from which shard '{row.get('shard')}' was not made since"
 
 
 def _open(store: Store, table: str, version: int | None) -> lance.LanceDataset:
@@ -143,21 +167,10 @@ def _row(dataset: lance.LanceDataset, wanted: Sequence[str]) -> dict[str, Any] |
     return None
 
 
-def _commit_of(
-    store: Store, table: str, dataset: lance.LanceDataset, row: Mapping[str, Any]
-) -> Commit | None:
-    for commit in effective(commits(store, table, dataset)):
-        if commit.shard == row.get("shard") or commit.kind == "overwrite":
-            return commit
-    return None
-
-
 def _step_lines(step: Step) -> list[str]:
     row = step.row
-    kept = "kept" if row.get("keep") else f"rejected by {row.get('rejected_by')}"
-    if row.get("error"):
-        kept = f"error in {row['error']['operator']}: {row['error']['class']}"
-    found = [f"{step.table} (version {step.committed}): clip {step.clip_id}, {kept}"]
+    found = [f"{step.table} (version {step.committed}): clip {step.clip_id}, {_fate(step)}"]
+    found.append(f"  {_video(row)}")
     if row.get("parent_id"):
         found.append(
             f"  cut from {row['parent_id']} at {row.get('start_s')} ... {row.get('end_s')} s"
@@ -175,9 +188,52 @@ def _step_lines(step: Step) -> list[str]:
     if made_by.reason:
         found.append(f"  decided again by that run: {made_by.reason}")
     found.extend(
-        f"  {o.operator} {json.dumps(dict(o.parameters), ensure_ascii=False)} (version {o.version})"
+        f"  {o.operator} {_parameters(o.parameters)} (version {o.version})"
         for o in made_by.operators
     )
     own = {k: v for k, v in row.items() if k not in CLIP_SCHEMA.names and v is not None}
     found.extend(f"  {name} = {value}" for name, value in own.items())
     return found
+
+
+def _parameters(parameters: Mapping[str, Any]) -> str:
+    limited = {k: "no limit" if is_no_limit(v) else v for k, v in parameters.items()}
+    return json.dumps(limited, ensure_ascii=False)
+
+
+def _video(row: Mapping[str, Any]) -> str:
+    """Which part of which video a row is about."""
+    named = f"video {row.get('source_id') or 'without an id'}"
+    where = f", {row['video_uri']}" if row.get("video_uri") else ""
+    if row.get("start_s") is None and row.get("end_s") is None:
+        return named + where
+    end = "its end" if row.get("end_s") is None else f"{row['end_s']:g} s"
+    return f"{named}{where}, {row.get('start_s') or 0:g} ... {end}"
+
+
+def _fate(step: Step, *, where: str = "") -> str:
+    """What became of a row, in which table if that is to be said, and by which number."""
+    row, place = step.row, f" in {where}" if where else ""
+    if row.get("error"):
+        error = row["error"]
+        return f"error{place} in {error['operator']}: {error['class']}: {error['message']}"
+    if row.get("keep"):
+        return "kept"
+    reason = _reason(step)
+    return f"rejected{place} by {row.get('rejected_by')}" + (f": {reason}" if reason else "")
+
+
+def _reason(step: Step) -> str:
+    """Why the operator rejected the row, with the parameters of that commit.
+
+    Nothing where the operator, or a parameter of that time, is not known any more.
+    """
+    name = step.row.get("rejected_by")
+    uses = step.provenance.operators if step.provenance else ()
+    for use in uses:
+        if use.operator == name:
+            try:
+                return why(operator_class(name)(**use.parameters), step.row)
+            except (RecipeError, ValueError, KeyError):
+                return ""
+    return ""

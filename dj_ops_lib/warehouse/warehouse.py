@@ -231,8 +231,13 @@ class Warehouse:
     def explain(self, table: str, clip_id: str) -> Explanation:
         """Walk a clip back through its parents and tables to its annotation line.
 
+        Args:
+            table: Name of the table; of a clip that never came to it, the nearest table before it
+                that has the clip is where the way begins.
+            clip_id: The id, or enough of its beginning.
+
         Raises:
-            WarehouseError: The table has no such clip.
+            WarehouseError: There is no such clip, or there are several; the message lists them.
         """
         from dj_ops_lib.warehouse import explain
 

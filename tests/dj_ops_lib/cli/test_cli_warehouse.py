@@ -81,6 +81,13 @@ def test_history_and_explain_tell_who_wrote_a_clip(warehouse):
     assert json.loads(dj("table", "explain", TABLE, "c2", "--json"))["annotation_row"] == 3
 
 
+def test_a_beginning_that_several_ids_share_is_answered_with_all_of_them(warehouse):
+    with pytest.raises(WarehouseError, match="several clips of table 'demo/raw' begin") as refused:
+        dj("table", "explain", TABLE, "c")
+    for i in range(5):
+        assert f"c{i}  video v{i}" in str(refused.value)
+
+
 def test_versions_are_tagged_compared_and_restored(warehouse):
     dj("table", "tag", TABLE, "five")
     write(warehouse, 3)

@@ -1,0 +1,95 @@
+"""`dj table explain`, `dj table show` and `dj preview` on tables that `dj run` made of real videos.
+
+What is true of the clips follows from how they are encoded: of three seconds that move and three
+that do not, cut into pieces of one second, the motion filter rejects the pieces that do not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lance
+import pytest
+from test_commands import dj, encode
+
+RECIPE = """
+stages:
+  - name: clips
+    operators:
+      - video_split_by_duration_mapper: {split_duration: 1, keep_original_sample: false}
+  - name: cleaned
+    operators:
+      - video_duration_filter: {min_duration: 0.5}
+      - video_motion_score_filter: {min_score: 0.25}
+  - name: deduplicated
+    operators: [video_deduplicator]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `recipe.yaml`, and the tables of it in `warehouse`."""
+    folder = tmp_path_factory.mktemp("clips")
+    (folder / "videos").mkdir()
+    encode(folder / "videos" / "moving.mp4", "testsrc2=s=320x192:r=24:d=3")
+    encode(folder / "videos" / "still.mp4", "color=c=navy:s=320x192:r=24:d=3")
+    (folder / "videos" / "broken.mp4").write_bytes(b"this is no video")
+    (folder / "small.yaml").write_text(RECIPE)
+    dj(folder, "run", "small.yaml", "--videos", "videos", "--warehouse", "warehouse")
+    return folder
+
+
+def rows(place: Path, table: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        lance.dataset(place / "warehouse" / "files" / f"{table}.lance").to_table().to_pylist()
+    )
+    return sorted(found, key=lambda row: (row["source_id"], row["start_s"] or 0))
+
+
+def still_piece(place: Path) -> str:
+    return next(r["clip_id"] for r in rows(place, "small/cleaned") if "still" in r["source_id"])
+
+
+def test_a_rejection_names_the_number_the_threshold_and_the_video(place: Path) -> None:
+    clip = still_piece(place)
+    told = dj(place, "table", "explain", "files/small/cleaned", clip)
+    assert "rejected by video_motion_score_filter: video_motion_score 0 < min_score 0.25" in told
+    assert f"{place}/videos/still.mp4, 0 ... 1 s" in told
+    assert "9223372036854775807" not in told
+
+
+def test_a_clip_that_never_came_to_a_table_is_explained_from_where_it_ended(place: Path) -> None:
+    clip = still_piece(place)
+    told = dj(place, "table", "explain", "files/small/deduplicated", clip).splitlines()
+    assert told[:2] == [
+        f"clip {clip}",
+        "not in files/small/deduplicated: rejected in files/small/cleaned by "
+        "video_motion_score_filter: video_motion_score 0 < min_score 0.25",
+    ]
+    (broken,) = (r["clip_id"] for r in rows(place, "media") if r["error"])
+    told = dj(place, "table", "explain", "files/small/deduplicated", broken).splitlines()
+    assert "error in files/media in media: corrupt" in told[1]
+
+
+def test_a_clip_that_was_cut_is_told_by_its_pieces(place: Path) -> None:
+    """Also where no piece of it came as far as the table that was asked about."""
+    (whole,) = (r["clip_id"] for r in rows(place, "media") if "still" in r["source_id"])
+    pieces = [r["clip_id"] for r in rows(place, "small/clips") if "still" in r["source_id"]]
+    assert len(pieces) == 3
+    told = dj(place, "table", "explain", "files/small/deduplicated", whole)
+    assert f"cut in files/small/clips into {', '.join(pieces)}" in told
+
+
+def test_the_beginning_of_an_id_is_enough(place: Path) -> None:
+    table, ids = "files/small/cleaned", [r["clip_id"] for r in rows(place, "small/cleaned")]
+    for clip in ids:
+        unique = next(
+            clip[:n] for n in range(1, 33) if sum(i.startswith(clip[:n]) for i in ids) == 1
+        )
+        assert dj(place, "table", "explain", table, unique).startswith(f"clip {clip}\n")
+        assert json.loads(dj(place, "table", "explain", table, unique, "--json"))["clip_id"] == clip
+    refused = dj(place, "table", "explain", table, "", expect=2)
+    assert "name a clip by its clip_id" in refused
+    assert "has no clip 'xyz'" in dj(place, "table", "explain", table, "xyz", expect=2)
