@@ -3,8 +3,8 @@
     python benchmarks/operator_costs.py [--seconds 10] [--write]
 
 The baseline is decoding every frame without an operator, in the same run. `--write` puts the
-table into docs/operator-costs.md. Operators that only read the row are not listed: they cost
-microseconds.
+table into docs/operator-costs.md, and the numbers to where `dj plan` reads them. Operators that
+only read the row are not listed: they cost microseconds.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.engine.reference_costs import DATA, OperatorCost, ReferenceCosts
 from dj_ops_lib.errors import MissingExtraError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.frames import decode
@@ -99,11 +101,11 @@ def main() -> None:
     """Measure, print, and write the page if asked to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and {DATA.name}")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     plain = [(name, {}) for name in operator_names()]
-    rows: list[tuple[str, float]] = []
+    rows: list[tuple[str, dict[str, Any], float]] = []
     with tempfile.TemporaryDirectory() as folder:
         clip = footage(Path(folder) / "footage.mp4", arguments.seconds)
         baseline = cpu_seconds(clip, None)
@@ -112,30 +114,25 @@ def main() -> None:
             operator = make_operator(name, parameters)
             if isinstance(operator.needs(), HeaderOnly):
                 continue
-            text = ", ".join(f"{k}: {v}" for k, v in parameters.items())
             try:
-                rows.append(
-                    (f"`{name}`" + (f" {text}" if text else ""), cpu_seconds(clip, operator))
-                )
+                rows.append((name, parameters, cpu_seconds(clip, operator)))
             except MissingExtraError as error:
                 print(f"{name}: {error}")
     seconds = clip.duration_s or arguments.seconds
-    lines = [
-        "| operator | clip-seconds per CPU-second | cost, decoding every frame = 1 |",
-        "|---|---:|---:|",
-        f"| every frame decoded, no operator | {seconds / baseline:.0f} | 1.00 |",
-    ]
-    for text, took in sorted(rows, key=lambda row: row[1]):
-        lines.append(f"| {text} | {seconds / took:.3g} | {took / baseline:.2f} |")
-    print("\n".join(lines))
+    costs = ReferenceCosts(
+        f"{seconds:.0f} s of generated {WIDTH}x{HEIGHT} at {FPS} frames a second, H.264, one core",
+        round(seconds / baseline, 1),
+        tuple(
+            OperatorCost(
+                name, parameters, float(f"{seconds / took:.4g}"), round(took / baseline, 3)
+            )
+            for name, parameters, took in sorted(rows, key=lambda row: row[2])
+        ),
+    )
+    print(costs.page())
     if arguments.write:
-        head = (
-            "# What each operator costs\n\nMade by `python benchmarks/operator_costs.py --write`: "
-            f"{seconds:.0f} s of generated {WIDTH}x{HEIGHT} at {FPS} frames a second, H.264, one "
-            "core. Each line is one operator alone, decoding included; in a stage, operators "
-            "share one decode. Operators that only read the row are not listed.\n\n"
-        )
-        PAGE.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+        PAGE.write_text(costs.page(), encoding="utf-8")
+        DATA.write_text(costs.to_json(), encoding="utf-8")
 
 
 if __name__ == "__main__":

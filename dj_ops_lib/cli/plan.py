@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.recipe_file import load_recipe
@@ -32,17 +33,20 @@ def plan(
         typer.echo(line, err=True)
     console = Console()
     for stage in loaded.stages:
-        console.print(_stage_table(loaded, stage, warehouse, source))
+        _print_stage(console, loaded, stage, warehouse, source)
     if loaded.rendering is not None:
         said = f"{loaded.name}: {RENDERED}: kept clips become files, "
         console.print(said + describe_rendering(loaded.rendering), highlight=False, soft_wrap=True)
 
 
-def _stage_table(recipe: Recipe, stage: Stage, warehouse: str | None, source: str) -> Table:
+def _print_stage(
+    console: Console, recipe: Recipe, stage: Stage, warehouse: str | None, source: str
+) -> None:
+    """A line a wave, and below it what its operators see: operators that see the same share it."""
     from dj_ops_lib.engine.explanation import (
         LEVELS,
+        describe_cost,
         describe_passes,
-        expected_seconds,
         shared_needs,
     )
     from dj_ops_lib.engine.ordering import Cost
@@ -53,22 +57,19 @@ def _stage_table(recipe: Recipe, stage: Stage, warehouse: str | None, source: st
     costs: dict[str, Cost] = {}
     if warehouse is not None:
         costs = recent_costs(Warehouse(warehouse), f"{source}/{recipe.name}/{stage.name}")
-    table = Table(title=f"{recipe.name}: {stage.name}", title_justify="left", expand=True)
-    for header in ("wave", "sees", "operators", "passes"):
-        table.add_column(header, overflow="fold")
-    table.add_column("CPU s a clip", justify="right")
+    console.print(Text(f"{recipe.name}: {stage.name}", style="bold"))
     number = 0
     for segment in plan_operators(stage.operators):
         for wave in segment.waves:
             number += 1
-            seconds = expected_seconds(wave, costs)
-            cost = "unknown" if seconds is None else f"{seconds:.3f}"
-            for row, (need, names) in enumerate(shared_needs(wave)):
-                shared = ("", "") if row else (describe_passes(wave, costs), cost)
-                name = "" if row else f"{number}: {LEVELS[wave.level]}"
-                table.add_row(name, need, "\n".join(names), *shared)
+            said = (LEVELS[wave.level], describe_passes(wave, costs), describe_cost(wave, costs))
+            console.print(Text(f"  wave {number}: {'; '.join(said)}"))
+            seen = Table.grid(padding=(0, 2))
+            seen.add_column(no_wrap=True)
+            seen.add_column(overflow="fold")
+            for need, names in shared_needs(wave):
+                seen.add_row(Text("\n".join(f"    {name}" for name in names)), Text(need))
+            console.print(seen)
         if segment.barrier is not None:
             kind = segment.barrier.kind.value
-            table.add_row("", f"({kind}: what follows sees its clips)", segment.barrier.name)
-            table.add_section()
-    return table
+            console.print(Text(f"  ({kind}: what follows sees its clips)"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Level, Wave
+from dj_ops_lib.engine.reference_costs import estimated_seconds
 from dj_ops_lib.needs import (
     At,
     Audio,
@@ -63,6 +64,20 @@ def expected_seconds(wave: Wave, costs: Mapping[str, Cost]) -> float | None:
         return None
     own = sum(costs[o.name].own for o in wave.operators)
     return max(own, *(costs[o.name].whole for o in wave.operators))
+
+
+def describe_cost(wave: Wave, costs: Mapping[str, Cost]) -> str:
+    """What a wave costs: measured by the table's history, else estimated from known footage."""
+    if not wave.opens_media:
+        return "costs nothing to speak of"
+    seconds = expected_seconds(wave, costs)
+    if seconds is not None:
+        return f"{seconds:.3f} CPU s a clip, as lately"
+    estimate = estimated_seconds(wave.operators)
+    if estimate is None:
+        unknown = [o.name for o in wave.operators if estimated_seconds([o]) is None]
+        return f"cost not known yet of {', '.join(unknown)}"
+    return f"about {estimate:.2g} CPU s a second of 720p video"
 
 
 def describe_passes(wave: Wave, costs: Mapping[str, Cost]) -> str:

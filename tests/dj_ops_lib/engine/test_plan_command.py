@@ -10,8 +10,10 @@ from engine_workshop import Workshop, write_video
 from typer.testing import CliRunner
 
 from dj_ops_lib.cli.plan import plan
+from dj_ops_lib.engine.reference_costs import DATA, estimated_seconds, reference_costs
 from dj_ops_lib.engine.shard import process_shard
 from dj_ops_lib.recipe_file import load_recipe
+from dj_ops_lib.registry import operator_class
 
 RECIPE = """
 stages:
@@ -30,10 +32,10 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def show(*arguments: str) -> str:
+def show(*arguments: str, columns: int = 160) -> str:
     app = typer.Typer()
     app.command()(plan)
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -44,8 +46,41 @@ def test_the_plan_shows_waves_in_order_and_what_they_decode(recipe: Path) -> Non
     assert header < output.index("video_resolution_filter") < frames
     assert frames < output.index("video_motion_score_filter")
     assert "one pass" in output
-    assert "unknown" in output
     assert "splitter: what follows sees its clips" in output
+    for name in ("video_motion_score_filter", "video_split_by_scene_mapper"):
+        assert output.count(name) == 1
+
+
+def test_names_are_whole_on_a_narrow_terminal(recipe: Path) -> None:
+    output = show(str(recipe), columns=80)
+    for name in ("video_motion_score_filter", "video_split_by_scene_mapper"):
+        assert f"    {name} " in output
+    assert max(map(len, output.splitlines())) <= 80
+
+
+def test_before_its_first_run_a_stage_costs_what_the_benchmark_measured(tmp_path: Path) -> None:
+    """Numbers of docs/operator-costs.md: 1/2.15 s for the motion score, 1/11 by DIS, 1/1120."""
+    path = tmp_path / "costs.yaml"
+    for parameters, seconds in (("{}", "0.47"), ("{method: dis}", "0.091")):
+        path.write_text(
+            "stages: [{name: a, operators: [{video_motion_score_filter: " + parameters + "}]}]"
+        )
+        assert f"about {seconds} CPU s a second of 720p video" in show(str(path))
+    path.write_text("stages: [{name: a, operators: [video_resolution_filter]}]")
+    assert "costs nothing to speak of" in show(str(path))
+
+
+def test_operators_of_one_pass_are_not_charged_for_its_decode_twice() -> None:
+    """1/17.4 and 1/19.5 s alone, of which decoding every frame is 1/23."""
+    names = ("video_split_by_scene_mapper", "video_black_freeze_filter")
+    together = estimated_seconds([operator_class(name)() for name in names])
+    assert together == pytest.approx(1 / 17.4 + (1 / 19.5 - 1 / 23), rel=0.05)
+
+
+def test_the_page_of_costs_is_the_data_that_the_plan_reads() -> None:
+    page = Path(__file__).parents[3] / "docs" / "operator-costs.md"
+    assert page.read_text(encoding="utf-8") == reference_costs().page()
+    assert DATA.read_text(encoding="utf-8") == reference_costs().to_json()
 
 
 def test_the_plan_ends_with_how_clips_become_files(recipe: Path) -> None:
@@ -73,4 +108,6 @@ def test_costs_are_shown_once_the_stage_has_run(workshop: Workshop, recipe: Path
         options=workshop.options,
     )
     where = str(workshop.root / "warehouse")
-    assert "unknown" not in show(str(recipe), "--warehouse", where, "--source", "toys")
+    told = show(str(recipe), "--warehouse", where, "--source", "toys")
+    assert "CPU s a clip, as lately" in told
+    assert "about" not in told
