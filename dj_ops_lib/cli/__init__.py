@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dj_ops_lib.cli import doctor, operators, plan, prune, render, run, table, takedown
+from dj_ops_lib.cli import doctor, operators, plan, prune, render, run, show, table, takedown
 from dj_ops_lib.errors import DjError
 
 _typer = typer.Typer(
@@ -25,6 +25,7 @@ _typer.command("run")(run.run)
 _typer.command("render")(render.render)
 _typer.command("prune")(prune.prune)
 _typer.command("doctor")(doctor.doctor)
+table.app.command("show")(show.show)
 _typer.add_typer(table.app, name="table")
 _typer.command("takedown")(takedown.takedown)
 

@@ -93,3 +93,33 @@ def test_the_beginning_of_an_id_is_enough(place: Path) -> None:
     refused = dj(place, "table", "explain", table, "", expect=2)
     assert "name a clip by its clip_id" in refused
     assert "has no clip 'xyz'" in dj(place, "table", "explain", table, "xyz", expect=2)
+
+
+def test_show_prints_the_rows_and_columns_that_are_asked_for(place: Path) -> None:
+    table = "files/small/cleaned"
+    told = dj(place, "table", "show", table, "--where", "NOT keep", "--limit", "2", COLUMNS="80")
+    assert "2 of 3 rows where NOT keep" in told
+    assert told.count("video_motion_score_filter") == 2
+    assert "…" not in told
+    chosen = dj(place, "table", "show", table, "--columns", "clip_id,video_motion_score")
+    assert all(r["clip_id"] in chosen for r in rows(place, "small/cleaned"))
+    asked = ("table", "show", table, "--where", "keep", "--json")
+    printed = [json.loads(line) for line in dj(place, *asked).splitlines()]
+    assert sorted(p["start_s"] for p in printed) == [0, 1, 2]
+    assert {p["source_id"] for p in printed} == {str(place / "videos" / "moving.mp4")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("files/small/cleaned", "--columns", "clip_ids"), "did you mean 'clip_id'"),
+        (("files/small/cleaned", "--where", "keeps"), "--where keeps: "),
+        (("files/small/cleaned", "--where", "SELECT"), "--where SELECT: "),
+        (("files/small/cleaned", "--limit", "0"), "--limit"),
+        (("files/small/cleand",), "there is no table 'files/small/cleand'"),
+    ],
+)
+def test_show_refuses_what_it_cannot_read(
+    place: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in dj(place, "table", "show", *arguments, expect=2)
