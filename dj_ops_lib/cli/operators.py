@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dj_ops_lib.cli.records import fields, shown
+from dj_ops_lib.errors import SourceError
 from dj_ops_lib.operator import Column, Filter, Operator, is_no_limit
 from dj_ops_lib.registry import operator_class, operator_names
 from dj_ops_lib.rejection import why
@@ -150,12 +151,14 @@ def op(
     for line in idle_parameters(name, parameters):
         typer.echo(line, err=True)
     outcomes = run_operator(operator, [str(v) for v in videos], text=text)
-    if as_json:
-        for outcome in outcomes:
-            typer.echo(json.dumps(outcome, ensure_ascii=False))
-        return
     for outcome in outcomes:
-        _print_outcome(operator, outcome)
+        if as_json:
+            typer.echo(json.dumps(outcome, ensure_ascii=False))
+        else:
+            _print_outcome(operator, outcome)
+    if all(outcome["error"] for outcome in outcomes):
+        messages = "\n".join(f"  {o['error']['message']}" for o in outcomes)
+        raise SourceError(f"every video failed:\n{messages}")
 
 
 def _print_outcome(operator: Operator, outcome: Mapping[str, Any]) -> None:

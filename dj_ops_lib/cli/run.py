@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import collections
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,31 +13,34 @@ from rich.console import Console
 from dj_ops_lib import settings
 from dj_ops_lib.cli.progress import progress_bar
 from dj_ops_lib.cli.summary import print_summary
+from dj_ops_lib.cli.videos import find_videos, told
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.recipe_file import load_recipe
 
-SUFFIXES = frozenset((".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts"))
+if TYPE_CHECKING:
+    from dj_ops_lib.report import StageReport
+    from dj_ops_lib.warehouse import Warehouse
 
 
-def find_videos(where: str) -> list[str]:
-    """The video files of a folder (at any depth) or of a glob pattern, sorted, as absolute paths.
-
-    A pattern is taken at its word: what it names is a video, whatever its suffix.
+def refuse_if_all_failed(tables: Warehouse, reports: Sequence[StageReport]) -> None:
+    """End a run of which nothing but errors came with the reasons.
 
     Raises:
-        SourceError: There are none.
+        SourceError: Every video, or every clip of them, failed.
     """
-    folder = Path(where)
-    if folder.is_dir():
-        found = [str(p) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
-        missing = f"no file in {where} ends in {', '.join(sorted(SUFFIXES))}; give a glob pattern"
-    else:
-        matches = glob.glob(where, recursive=True)  # noqa: PTH207 - the pattern may be absolute
-        found = [p for p in matches if Path(p).is_file()]
-        missing = f"nothing matches {where}; --videos takes a folder or a quoted glob pattern"
-    if not found:
-        raise SourceError(missing)
-    return sorted(str(Path(p).absolute()) for p in found)
+    errors = sum((collections.Counter(r.errors) for r in reports), collections.Counter[str]())
+    last = [r for r in reports if r.table == reports[-1].table]
+    if any(r.kept for r in last) or any(r.rejected for r in reports) or not errors:
+        return
+    examples: dict[str, str] = {}
+    for table in dict.fromkeys(r.table for r in reports):
+        for batch in tables.scan(table, columns=["error"]):
+            for row in batch.to_pylist():
+                if row["error"]:
+                    examples.setdefault(row["error"]["class"], row["error"]["message"])
+    reasons = "\n".join(f"  {count} {name}: {examples[name]}" for name, count in errors.items())
+    hint = "; links are followed into folders that --root names" if "forbidden" in errors else ""
+    raise SourceError(f"nothing is left, every video failed{hint}:\n{reasons}")
 
 
 def run(
@@ -57,6 +61,14 @@ def run(
     at: Annotated[
         str | None, typer.Option(help="Key of the mapping that holds the recipe, as `attributes`.")
     ] = None,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Another folder in which links among the videos may end; repeatable."),
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Let the videos take the place of others in the tables."),
+    ] = False,
 ) -> None:
     """Run a recipe over videos and write one Lance table a stage."""
     from dj_ops_lib.engine.files import run_recipe_on_files
@@ -67,8 +79,11 @@ def run(
     loaded = load_recipe(recipe, at=at)
     for line in loaded.remarks:
         typer.echo(line, err=True)
-    found = find_videos(videos)
+    found = find_videos(videos, root or ())
     console = Console()
+    if found.left_out:
+        typer.echo(told(found.left_out), err=True)
+    tables = Warehouse(warehouse)
     with progress_bar(console) as show:
         options = EngineOptions(
             Access(()),
@@ -78,12 +93,19 @@ def run(
             progress=show,
         )
         reports = run_recipe_on_files(
-            Warehouse(warehouse), loaded, found, source=source, options=options
+            tables,
+            loaded,
+            found.paths,
+            source=source,
+            options=options,
+            roots=found.roots,
+            replace=replace,
         )
     print_summary(console, reports)
     last = reports[-1].table
-    kept = sum(r.kept for r in reports if r.table == last)
+    kept = sum(batch.num_rows for batch in tables.scan(last, columns=["clip_id"], where="keep"))
     console.print(f"{kept} clips kept in {warehouse}, table {last}", highlight=False)
+    refuse_if_all_failed(tables, reports)
     if loaded.rendering is not None:
         folder = settings.rendered_folder(source, loaded.name)
         console.print(f"their files are in {folder}", highlight=False, soft_wrap=True)

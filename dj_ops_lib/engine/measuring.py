@@ -46,7 +46,8 @@ class Failure:
         return {
             "operator": operator,
             "class": self.error_class,
-            "message": self.message,
+            # The name of a file may be no text; no column takes it as it is.
+            "message": self.message.encode("utf-8", "backslashreplace").decode(),
             "attempts": attempts,
         }
 

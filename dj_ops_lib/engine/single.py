@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dj_ops_lib.clip import Clip
@@ -23,7 +25,7 @@ def run_operator(
 
     Args:
         operator: The operator with its parameters.
-        paths: Video files.
+        paths: Video files; those that are links are followed, since they were named.
         text: The text that belongs to each of them.
 
     Columns that the operator reads are measured first by the operators that make them.
@@ -38,7 +40,8 @@ def run_operator(
     recipe = Recipe("single", (*before, Stage("result", (operator,))))
     with tempfile.TemporaryDirectory(prefix="dj_op_") as folder:
         warehouse = Warehouse(folder)
-        run_recipe_on_files(warehouse, recipe, paths, text=text)
+        targets = [os.path.realpath(p) for p in paths if Path(p).is_symlink()]
+        run_recipe_on_files(warehouse, recipe, paths, text=text, roots=targets)
         probed = _rows(warehouse, "files/media")
         results = _rows(warehouse, "files/single/result")
     by_file: dict[str, list[Mapping[str, Any]]] = {}

@@ -12,6 +12,14 @@ from typing import Literal
 DEMUXERS = ("mov", "matroska", "webm", "avi", "flv", "mpegts", "mpeg", "asf", "ogg")
 """Demuxers that may read a file: none of them opens a second file that the first one names."""
 
+VIDEO_EXTENSIONS = (
+    *("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "ts", "flv", "wmv", "3gp", "ogv"),
+    *("f4v", "3g2", "asf", "m2ts", "mts", "m2t", "vob", "dvd", "ogg", "ogm", "divx", "mk3d"),
+    *("mj2", "ismv", "psp"),
+)
+"""Extensions of the files that `DEMUXERS` read, the common ones first: those that FFmpeg gives to
+these formats, without sound, pictures and manifests, and those of their other names (`divx`)."""
+
 PROTOCOLS = ("file",)
 """Protocols that FFmpeg may use by itself; object stores are read by our own reader."""
 
@@ -55,7 +63,7 @@ class Access:
     """What one source's media may be read from.
 
     Attributes:
-        roots: Folders and `s3://bucket/prefix` URIs that media must lie under.
+        roots: Folders, files and `s3://bucket/prefix` URIs that media must lie under or be.
         limits: Largest video that is read.
         identity: `sha256` reads the whole file to name it; `etag` takes the object
             store's etag and size, and still reads local files.

@@ -20,6 +20,7 @@ from dj_ops_lib.media.access import PROTOCOLS, Access
 from dj_ops_lib.media.container import MICROSECONDS, Clock
 from dj_ops_lib.media.cutting import Place
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
+from dj_ops_lib.media.path_text import as_path
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
 from dj_ops_lib.rendering import Rendering
@@ -78,7 +79,7 @@ def encode_command(
     how |= {"flags:a": "+bitexact", "movflags": "+faststart", "f": "mp4"}
     program = [find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error"]
     made: list[str] = ffmpeg.output(*outputs, str(target), **how).compile(cmd=program)
-    return made
+    return [as_path(a) if a == uri else a for a in made]
 
 
 def _source(uri: str, where: Place, end_us: int | None) -> Any:

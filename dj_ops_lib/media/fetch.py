@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
+from dj_ops_lib.media.path_text import as_path, as_uri
 
 OBJECT_SCHEME = "s3://"
 _BLOB_SCHEME = "lance:"
@@ -96,17 +97,18 @@ def check_size(uri: str, size: int, access: Access) -> None:
 
 
 def _local(uri: str, access: Access) -> Path:
-    if "\0" in uri:
+    given = as_path(uri)
+    if "\0" in given:
         raise MediaError(f"{uri!r}: a path cannot hold a zero byte", "forbidden")
-    if "://" in uri:
+    if "://" in given:
         raise MediaError(
             f"{uri}: only local paths and s3:// are read; fetch other schemes first", "forbidden"
         )
-    path = Path(os.path.realpath(uri))
+    path = Path(os.path.realpath(given))
     roots = [Path(os.path.realpath(r)) for r in access.roots if "://" not in r]
     if not any(path.is_relative_to(root) for root in roots):
-        where = ", ".join(access.roots) or "none configured"
-        leads = f" (leads to {path})" if str(path) != uri else ""
+        where = ", ".join(map(as_uri, access.roots)) or "none configured"
+        leads = f" (leads to {as_uri(str(path))})" if str(path) != given else ""
         raise MediaError(f"{uri}{leads}: lies outside the media roots: {where}", "forbidden")
     try:
         status = path.stat()

@@ -71,6 +71,20 @@ def identify_object(uri: str, access: Access) -> tuple[str, int]:
         return f"sha256:{hashlib.file_digest(reader, 'sha256').hexdigest()}", size
 
 
+def list_objects(prefix: str, access: Access) -> list[str]:
+    """URIs of the objects whose URIs begin with `prefix`, the first thousand of them.
+
+    Raises:
+        MediaError: `forbidden`: outside the roots, or the store does not list.
+        MissingExtraError: boto3 is not installed.
+    """
+    bucket, key = _split(resolve_object(prefix, access))
+    client = _client(access.object_store)
+    with _errors(prefix):
+        page = client.list_objects_v2(Bucket=bucket, Prefix=key)
+    return [f"{OBJECT_SCHEME}{bucket}/{found['Key']}" for found in page.get("Contents", ())]
+
+
 def object_size(uri: str, store: ObjectStore) -> int | None:
     """Bytes of a rendered object; None if there is none of that name.
 

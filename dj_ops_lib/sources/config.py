@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pydantic
 
 from dj_ops_lib.errors import MediaError, SourceError
-from dj_ops_lib.media.access import Access, Limits, ObjectStore
+from dj_ops_lib.media.access import VIDEO_EXTENSIONS, Access, Limits, ObjectStore
+from dj_ops_lib.media.fetch import OBJECT_SCHEME
+from dj_ops_lib.media.path_text import as_uri
 from dj_ops_lib.settings import data_root
 from dj_ops_lib.sources.reader import SourceReader, source_reader
 
@@ -61,8 +64,13 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
         "videos", description="Where the videos are: a folder, relative to root, or s3://..."
     )
     extensions: tuple[str, ...] = pydantic.Field(
-        ("mp4", "mkv", "webm", "avi", "mov"),
-        description="Extensions tried after a video's id, in order.",
+        VIDEO_EXTENSIONS,
+        description="Extensions tried after a video's id, in order; in small and capital letters.",
+    )
+    roots: tuple[str, ...] = pydantic.Field(
+        (),
+        description="Folders beside the media root, relative to root, in which links there may "
+        "end.",
     )
     rows_per_shard: int = pydantic.Field(
         1000, ge=1, description="Annotation entries in a shard; for Panda-70M an entry is a video."
@@ -146,7 +154,7 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     def access(self) -> Access:
         """What the workers may read for this source: its media and nothing else."""
         return Access(
-            roots=(self.media_location,),
+            roots=(self.media_location, *(str(self.folder / root) for root in self.roots)),
             limits=Limits(**self.limits.model_dump()),
             identity=self.identity,
             object_store=ObjectStore(**self.object_store.model_dump()),
@@ -155,15 +163,46 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     def locate(self, source_id: str) -> str | None:
         """Path or URI of the video with this id, None if there is none.
 
-        Tried are the id with each of `extensions`, then the id itself. An id that is a path out
-        of the media root is not looked up; reading the path that is returned for it is refused
-        as `forbidden`, so that the clip's error says so.
+        Tried are the id with each of `extensions`, then the id itself; after that the extensions in
+        capitals, as cameras write them. An id with accents is looked for in both forms of Unicode,
+        composed and, as in a Mac's archives, decomposed. An id that is a path out of the media root
+        is not looked up; reading the path that is returned for it is refused as `forbidden`, so
+        that the clip's error says so.
         """
         if _leaves_its_folder(source_id):
-            return f"{self.media_location}/{source_id}"
-        names = [*(f"{source_id}.{e}" for e in self.extensions), source_id]
-        candidates = [f"{self.media_location}/{name}" for name in names]
-        return next((uri for uri in candidates if self._exists(uri)), None)
+            return as_uri(f"{self.media_location}/{source_id}")
+        if self.media_location.startswith(OBJECT_SCHEME):
+            return self._locate_object(source_id)
+        candidates = [f"{self.media_location}/{name}" for name in self._names(source_id)]
+        return next((as_uri(uri) for uri in candidates if self._exists(uri)), None)
+
+    def _names(self, source_id: str) -> list[str]:
+        """The names under which a video with this id may be stored, in order."""
+        forms = _forms(source_id)
+        small = [*(f"{form}.{e}" for form in forms for e in self.extensions), *forms]
+        capitals = [f"{form}.{e.upper()}" for form in forms for e in self.extensions]
+        return list(dict.fromkeys((*small, *capitals)))
+
+    def _locate_object(self, source_id: str) -> str | None:
+        """As `locate`, in a bucket: one listing tells all names, where the store allows it."""
+        from dj_ops_lib.media.object_store import list_objects
+
+        names = self._names(source_id)
+        first = f"{self.media_location}/{names[0]}"
+        if self._exists(first):
+            return first
+        try:
+            found = {
+                uri
+                for form in _forms(source_id)
+                for uri in list_objects(f"{self.media_location}/{form}.", self.access())
+            }
+        except MediaError:  # objects may be read but not listed: they are asked for one by one
+            uris = [f"{self.media_location}/{name}" for name in names[1:]]
+            return next((uri for uri in uris if self._exists(uri)), None)
+        uris = [f"{self.media_location}/{name}" for name in names]
+        bare = {f"{self.media_location}/{form}" for form in _forms(source_id)}
+        return next((u for u in uris if u in found or (u in bare and self._exists(u))), None)
 
     def _exists(self, uri: str) -> bool:
         if "://" not in uri:
@@ -179,6 +218,12 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
         return True
 
 
+def _forms(source_id: str) -> list[str]:
+    """An id in the forms that Unicode has for it, its own first."""
+    others = (unicodedata.normalize(form, source_id) for form in ("NFC", "NFD"))
+    return list(dict.fromkeys((source_id, *others)))
+
+
 def _leaves_its_folder(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name
+    return path.is_absolute() or ".." in path.parts or "\0" in name

@@ -65,6 +65,43 @@ def test_videos_are_found_by_id_with_any_extension_or_none(tmp_path):
                      "none": None, "dir": None}  # fmt: skip
 
 
+def test_videos_are_found_however_their_names_are_written(tmp_path):
+    (tmp_path / "videos").mkdir()
+    decomposed, composed = "cafe\u0301", "caf\u00e9"
+    for name in (
+        "upper.MP4",
+        f"{decomposed}.mp4",
+        f"{composed}2.mp4",
+        "back\\slash.mp4",
+        "old.3gp",
+    ):
+        (tmp_path / "videos" / name).touch()
+    config = SourceConfig(name="internvid", root=str(tmp_path))
+    asked = ("upper", composed, f"{decomposed}2", "back\\slash", "old")
+    assert [Path(config.locate(i) or "none").name for i in asked] == [
+        "upper.MP4",
+        f"{decomposed}.mp4",
+        f"{composed}2.mp4",
+        "back\\slash.mp4",
+        "old.3gp",
+    ]
+    resolve_error = config.locate("back\\slash")
+    with pytest.raises(MediaError, match="empty"):  # looked at, not forbidden
+        resolve(resolve_error, config.access())
+
+
+def test_links_may_end_in_folders_that_are_named(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0123").write_bytes(b"video")
+    (tmp_path / "videos" / "v.mp4").symlink_to("../blobs/0123")
+    uri = SourceConfig(name="internvid", root=str(tmp_path)).locate("v")
+    with pytest.raises(MediaError, match="outside the media roots"):
+        resolve(uri, SourceConfig(name="internvid", root=str(tmp_path)).access())
+    config = SourceConfig(name="internvid", root=str(tmp_path), roots=("blobs",))
+    assert resolve(uri, config.access()) == str(tmp_path / "blobs" / "0123")
+
+
 @pytest.mark.parametrize("hostile", ["../secret", "/etc/passwd", "a/../../secret", "a\0b"])
 def test_an_id_that_leads_out_of_the_media_root_is_refused_when_it_is_read(tmp_path, hostile):
     (tmp_path / "videos").mkdir()
