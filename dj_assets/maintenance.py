@@ -12,7 +12,6 @@ from pydantic import Field
 
 from dj_assets.resources import WarehouseResource
 from dj_assets.tables import OWNER
-from dj_ops_lib import __version__
 
 KEY = dg.AssetKey(["warehouse", "maintenance"])
 
@@ -39,7 +38,6 @@ class MaintenanceConfig(dg.Config):
     group_name="warehouse",
     kinds={"lance"},
     owners=[OWNER],
-    code_version=__version__,
     pool=POOL,
 )
 def maintenance(

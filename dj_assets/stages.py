@@ -10,12 +10,11 @@ import inspect
 
 import dagster as dg
 
-from dj_assets import metadata
+from dj_assets import code_versions, metadata
 from dj_assets.partitions import register_shards
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_assets.tables import OWNER, Table, table_asset, tags
-from dj_ops_lib import __version__
-from dj_ops_lib.clip import CLIP_SCHEMA, digest
+from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.rendering import RENDERED, Rendering
 from dj_ops_lib.report import StageReport
@@ -46,7 +45,7 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 path=(name, "raw"),
                 upstream=(name, "manifest"),
                 description=_RAW,
-                code_version=__version__,
+                code_version=code_versions.of_raw(config),
                 schema=CLIP_SCHEMA,
                 work=raw,
                 counts_rows=False,
@@ -58,7 +57,7 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 path=(name, "media"),
                 upstream=(name, "raw"),
                 description=_MEDIA,
-                code_version=__version__,
+                code_version=code_versions.of_media(config),
                 schema=CLIP_SCHEMA,
                 work=media,
                 bounds=SOURCE_BOUNDS,
@@ -96,8 +95,7 @@ def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
         path=(config.name, recipe.name, stage.name),
         upstream=(config.name, before) if before == "media" else (config.name, recipe.name, before),
         description=describe(recipe, stage),
-        # Both halves: a moved threshold must show as out of date too, though it costs seconds.
-        code_version=f"{stage.measuring_fingerprint[:12]}.{stage.recipe_hash[:12]}",
+        code_version=code_versions.of_stage(stage),
         schema=recipe.schema(stage),
         work=work,
         bounds=stage.keep_rate,
@@ -113,7 +111,7 @@ def _rendered_table(recipe: Recipe, rendering: Rendering, config: SourceConfig) 
         path=(config.name, recipe.name, RENDERED),
         upstream=(config.name, recipe.name, recipe.stages[-1].name),
         description=_RENDERED.format(recipe=recipe.name, rendering=said),
-        code_version=f"{__version__}.{digest(rendering.changed())[:12]}",
+        code_version=code_versions.of_rendered(rendering),
         schema=recipe.rendered_schema,
         work=work,
     )
@@ -152,7 +150,7 @@ def manifest_asset(config: SourceConfig) -> dg.AssetsDefinition:
         group_name=config.name,
         kinds={"lance", "video"},
         owners=[OWNER],
-        code_version=__version__,
+        code_version=code_versions.of_manifest(config),
         tags=tags((config.name, "manifest")),
     )
     def manifest(

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Manifest", "ingest_shard", "write_manifest"]
 
+VERSION = "1"
+"""Raised when the same entries become other rows, whatever the dataset."""
+
 MALFORMED = "malformed_annotation"
 """`error.class` of an annotation entry, or a part of one, that cannot be used."""
 

@@ -23,6 +23,9 @@ from dj_ops_lib.sources.formats.layout import slice_digest
 if TYPE_CHECKING:
     from dj_ops_lib.warehouse import Warehouse
 
+VERSION = "1"
+"""Raised when the same files make other shards, whatever the dataset."""
+
 _PIECE = pa.struct([(name, pa.int64()) for name in ("start", "end", "row", "line")])
 
 MANIFEST_SCHEMA = pa.schema(

@@ -40,6 +40,7 @@ class SourceReader(ABC):
         license: Licence under which its authors give the clips.
         layout: How the files are laid out.
         one_clip_per_entry: Whether an entry never describes several clips.
+        version: Raised when the same file would be read otherwise; shards are then made again.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class SourceReader(ABC):
     license: ClassVar[str]
     layout: ClassVar[Layout]
     one_clip_per_entry: ClassVar[bool] = True
+    version: ClassVar[str] = "1"
 
     @abstractmethod
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:
