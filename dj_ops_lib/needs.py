@@ -27,7 +27,12 @@ class Packets:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeyFrames:
-    """Every key frame, without decoding the rest; the first frame where there is none."""
+    """Every key frame, without decoding the rest; the first frame where there is none.
+
+    `with_first` adds the first frame where that is no key frame.
+    """
+
+    with_first: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

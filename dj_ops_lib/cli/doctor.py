@@ -22,6 +22,32 @@ from dj_ops_lib.settings import data_root, warehouse_uri
 
 GIB = 2**30
 RENDER_CODECS = ("libx264", "aac")
+READABLE = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "av1": "AV1",
+    "vp9": "VP9",
+    "vp8": "VP8",
+    "mpeg4": "MPEG-4",
+    "mpeg2video": "MPEG-2",
+    "mpeg1video": "MPEG-1",
+    "h263": "H.263",
+    "h261": "H.261",
+    "msmpeg4": "MS MPEG-4 v3",
+    "msmpeg4v2": "v2",
+    "wmv1": "WMV 7",
+    "wmv2": "WMV 8",
+    "flv": "Sorenson Spark",
+    "flashsv2": "Flash Screen Video",
+    "theora": "Theora",
+    "svq1": "Sorenson Video 1",
+    "prores": "ProRes",
+    "mjpeg": "Motion JPEG",
+    "ffv1": "FFV1",
+    "rawvideo": "raw video",
+    "aac": "AAC",
+}
+"""Decoders whose pictures are known to come whole, whatever the clip (`test_codecs.py`)."""
 EXTRAS = {
     "models": "operators with transformer models",
     "ocr": "finding burnt-in text",
@@ -89,9 +115,8 @@ def _ffmpeg() -> Iterator[Finding]:
 def _decoders() -> Finding:
     import av
 
-    wanted = {"h264": "H.264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1", "aac": "AAC"}
-    decodable = [shown for codec, shown in wanted.items() if codec in av.codecs_available]
-    missing = [shown for codec, shown in wanted.items() if codec not in av.codecs_available]
+    decodable = [shown for codec, shown in READABLE.items() if codec in av.codecs_available]
+    missing = [shown for codec, shown in READABLE.items() if codec not in av.codecs_available]
     rules_out = f"reading {', '.join(missing)}" if missing else ""
     return Finding("decoders", f"PyAV {av.__version__}: {', '.join(decodable)}", rules_out)
 

@@ -102,7 +102,7 @@ def describe_rendering(rendering: Rendering) -> str:
 def _at(at: At) -> str:
     match at:
         case KeyFrames():
-            return "key frames"
+            return "key frames and the first frame" if at.with_first else "key frames"
         case Uniform():
             return f"{at.n} frames spread evenly"
         case Fps():

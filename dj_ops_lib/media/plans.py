@@ -56,19 +56,26 @@ class EverySelection(Selection):
 
 
 class KeyFrameSelection(Selection):
-    """Every key frame; the first frame where there is none."""
+    """Every key frame; the first frame where there is none, and where it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: KeyFrames) -> None:
+        self._with_first = plan.with_first
         self._found = False
 
     def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
-        """Once, if it is a key frame."""
-        self._found |= key_frame
-        return int(key_frame)
+        """Once, if it is a key frame, or the first one."""
+        wanted = key_frame or (self._with_first and not self._found)
+        self._found |= wanted
+        return int(wanted)
 
     def left_over(self) -> tuple[bool, int]:
         """The first frame, if no key frame came by."""
         return not self._found, 0
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """The beginning, if the first frame is asked for."""
+        return [0] if self._with_first else ()
 
 
 class FpsSelection(Selection):
@@ -116,7 +123,7 @@ def select(at: At, length: Length) -> Selection:
     """The selection that a plan makes on a clip of this length."""
     match at:
         case KeyFrames():
-            return KeyFrameSelection()
+            return KeyFrameSelection(at)
         case Uniform():
             return UniformSelection(at, length)
         case Fps():

@@ -20,7 +20,7 @@ import av.error
 
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.position import NEVER
-from dj_ops_lib.media.video import KeyFrameError, Shown, VideoReader
+from dj_ops_lib.media.video import KeyFrameError, Shown, VideoReader, leans
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -183,7 +183,7 @@ class SparseReader(VideoReader):
             raise self._error(f"decoding fails: {error.strerror}") from error
         self._context.flush_buffers()
         self.frames_decoded += len(frames)
-        if not frames:
+        if not frames or (leans(frames[0]) and not self._from_beginning):
             raise KeyFrameError
         if frames[0].is_corrupt:
             raise self._error(f"damaged key frame at {shown_us / 1e6:.3f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
 from dj_ops_lib.clip import Clip, Span
 from dj_ops_lib.needs import Frame, Frames, KeyFrames, Observer, Size
@@ -15,13 +16,15 @@ class VideoSplitByKeyFrameMapper(Splitter):
 
     Pieces begin where the encoder put key frames, so that they can be copied without encoding,
     and end before the next one, where Data-Juicer's repeat frames of the next piece. Only key
-    frames are decoded; Data-Juicer decodes all. What lies before the first key frame
-    of a clip inside a file is a piece, too, where Data-Juicer drops it. A clip with one key frame
+    frames are decoded, and the first frame; Data-Juicer decodes all. What is shown before the
+    first key frame is a piece, too, where Data-Juicer drops it. A clip with one key frame
     stays as it is, once; in Data-Juicer it is there twice if originals are kept, and pieces of a
     rotated file lie on their side.
 
     Source: Data-Juicer's operator of the same name.
     """
+
+    version: ClassVar[str] = "2"
 
     keep_original_sample: bool = parameter(True, "keep the clip itself beside its pieces")
 
@@ -31,8 +34,8 @@ class VideoSplitByKeyFrameMapper(Splitter):
         return self.keep_original_sample
 
     def needs(self) -> Frames:
-        """The key frames' times; their pictures do not matter, so they are tiny."""
-        return Frames(KeyFrames(), Size(exact=(16, 16)), "gray")
+        """The times of key frames and of the first; their pictures do not matter: tiny ones."""
+        return Frames(KeyFrames(with_first=True), Size(exact=(16, 16)), "gray")
 
     def observe(self, clip: Clip) -> Observer:
         """Collect the times of key frames."""
@@ -43,17 +46,21 @@ class _KeyTimes(Observer):
     def __init__(self, clip: Clip) -> None:
         self._span = clip.span
         self._bounds = [self._span.start_s]
-        # A file begins with a key frame, which may be shown a little after its beginning.
-        self._begun = self._span.start_s > 0
-        # Nearer than a frame there is none in between, and a piece without frames is none.
-        self._shortest = 0.9 / clip.fps if clip.fps else 0.0
+        # What begins with a key frame is not cut there, however late that is shown.
+        self._begun = False
+        self._frame_s = 1 / clip.fps if clip.fps else 0.0
 
     def frame(self, frame: Frame) -> None:
-        room = frame.pts_s - self._bounds[-1] > self._shortest and frame.pts_s < self._span.end_s
+        # Nearer than a frame there is none in between, and a piece without frames is none.
+        room = frame.pts_s - self._bounds[-1] > 0.9 * self._frame_s
+        room &= frame.pts_s < self._span.end_s
         if frame.key_frame and room and self._begun:
             self._bounds.append(frame.pts_s)
         self._begun = True
 
     def result(self) -> Sequence[Span]:
-        bounds = [*self._bounds, self._span.end_s]
+        bounds = list(self._bounds)
+        if len(bounds) > 1 and self._span.end_s - bounds[-1] < 1.5 * self._frame_s:
+            bounds.pop()  # a key frame that is the last frame, too
+        bounds.append(self._span.end_s)
         return [Span(a, b) for a, b in itertools.pairwise(bounds)]
