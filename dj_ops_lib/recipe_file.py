@@ -30,8 +30,10 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
 
     Args:
         path: A YAML file with `stages:` (ours) or `process:` (Data-Juicer's).
-        name: Name of the recipe where the file gives none; default: the file's stem.
-        at: Key of the mapping that holds the recipe, for files that hold more than it.
+        name: Name of the recipe where the file gives none; default: the file's stem, or the
+            folder's name of a component's file.
+        at: Key of the mapping that holds the recipe, for files that hold more than it; default: a
+            component's `attributes:`.
 
     Raises:
         RecipeError: Anything that cannot run, with file, line and the nearest right name.
@@ -40,6 +42,9 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
     document = YamlFile(path)
     body: Any = document.value
     where: tuple[str | int, ...] = ()
+    if at is None and isinstance(body, dict) and "attributes" in body and "stages" not in body:
+        at = "attributes"  # a component's file, `<recipe>/defs.yaml`, as it is
+        name = name or path.absolute().parent.name
     if at is not None:
         if not isinstance(body, dict) or at not in body:
             raise document.error((), f"expected a mapping with '{at}:'")

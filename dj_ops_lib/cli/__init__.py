@@ -8,7 +8,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from dj_ops_lib.cli import doctor, operators, plan, prune, render, run, show, table, takedown
+from dj_ops_lib.cli import (
+    doctor,
+    operators,
+    plan,
+    preview,
+    prune,
+    render,
+    run,
+    show,
+    table,
+    takedown,
+)
 from dj_ops_lib.errors import DjError
 
 _typer = typer.Typer(
@@ -21,6 +32,7 @@ _typer = typer.Typer(
 _typer.command("ops")(operators.ops)
 _typer.command("op")(operators.op)
 _typer.command("plan")(plan.plan)
+_typer.command("preview")(preview.preview)
 _typer.command("run")(run.run)
 _typer.command("render")(render.render)
 _typer.command("prune")(prune.prune)

@@ -73,6 +73,16 @@ def test_the_recipe_may_live_under_a_key_of_a_larger_file(tmp_path: Path) -> Non
     )
 
 
+def test_a_components_file_is_read_as_it_is_and_named_by_its_folder(tmp_path: Path) -> None:
+    body = "".join(f"  {line}\n" for line in RECIPE.splitlines() if not line.startswith("name:"))
+    folder = tmp_path / "lively"
+    folder.mkdir()
+    path = write(folder, f"type: dj_assets.RecipeComponent\nattributes:\n{body}", "defs.yaml")
+    recipe = load_recipe(path)
+    assert recipe.name == "lively"
+    assert recipe.stages == load_recipe(path, at="attributes").stages
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [

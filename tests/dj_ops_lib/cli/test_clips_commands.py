@@ -7,6 +7,7 @@ that do not, cut into pieces of one second, the motion filter rejects the pieces
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,98 @@ def test_show_refuses_what_it_cannot_read(
     place: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     assert message in dj(place, "table", "show", *arguments, expect=2)
+
+
+def kept(folder: Path) -> set[str]:
+    return {r["clip_id"] for r in rows(folder, "small/cleaned") if r["keep"]}
+
+
+def foreseen(place: Path, recipe: str, *changes: str) -> dict[str, Any]:
+    settings = [word for change in changes for word in ("--set", change)]
+    told = dj(place, "preview", recipe, *settings, "--warehouse", "warehouse", "--json")
+    (stage,) = [json.loads(line) for line in told.splitlines()]
+    found: dict[str, Any] = stage
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("min_score: 0.25", "min_score: 0"),
+        ("min_score: 0.25", "min_score: 1000"),
+        ("min_score: 0.25", "reversed_range: true"),
+        ("min_duration: 0.5", "min_duration: 1.5"),
+    ],
+)
+def test_a_preview_is_what_running_the_changed_recipe_then_makes(
+    place: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    operator = "video_motion_score_filter" if "score" in old else "video_duration_filter"
+    told = foreseen(place, "small.yaml", f"cleaned.{operator}.{new.replace(': ', '=')}")
+    before = kept(place)
+    assert RECIPE.count(old) == 1
+    (tmp_path / "small.yaml").write_text(RECIPE.replace(old, new))
+    shutil.copytree(place / "warehouse", tmp_path / "warehouse")
+    videos = str(place / "videos")
+    dj(tmp_path, "run", "small.yaml", "--videos", videos, "--warehouse", "warehouse")
+    after = kept(tmp_path)
+    assert told["before"] == {"clips": len(before), "seconds": len(before)}
+    assert told["after"] == {"clips": len(after), "seconds": len(after)}
+    for name, ids in (("leave", before - after), ("enter", after - before)):
+        assert told[name]["clips"] == len(ids)
+        assert {e["clip_id"] for e in told["examples"][name]} == ids
+    assert told["open"]["clips"] == 0
+
+
+def test_clips_that_no_one_has_measured_are_not_promised(place: Path) -> None:
+    """What a cheap filter rejected was never looked at by the dear one behind it."""
+    (place / "long.yaml").write_text(RECIPE.replace("min_duration: 0.5", "min_duration: 2"))
+    arguments = ("--warehouse", "fresh", "--source", "short")
+    dj(place, "run", "long.yaml", "--videos", "videos", *arguments)
+    change = "video_duration_filter.min_duration=0.5"
+    printed = dj(place, "preview", "long.yaml", "--set", change, *arguments, "--json")
+    told = json.loads(printed)
+    assert told["open"] == {"clips": 6, "seconds": 6}
+    assert told["after"]["clips"] == 0
+
+
+def test_a_preview_reads_well_on_a_narrow_terminal_and_writes_nothing(place: Path) -> None:
+    table = place / "warehouse/files/small/cleaned.lance"
+    version = lance.dataset(table).version
+    change = "video_motion_score_filter.min_score=1000"
+    told = dj(
+        place, "preview", "small.yaml", "--set", change, "--warehouse", "warehouse", COLUMNS="80"
+    )
+    assert "  leave          3 clips, 0.0008 h" in told
+    assert "< min_score 1000" in " ".join(told.split())
+    assert "kept in files/small/deduplicated: 3 clips" in told
+    assert lance.dataset(table).version == version
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("video_motion_score_filter.sampling_fps=4", "it changes what is measured"),
+        ("video_motion_score_filter.min_scor=4", "did you mean 'min_score'"),
+        ("video_motion_score_filter.min_score=high", "min_score 'high'"),
+        ("cleand.video_motion_score_filter.min_score=4", "did you mean 'cleaned'"),
+        ("video_motion_filter.min_score=4", "did you mean 'video_motion_score_filter'"),
+        ("min_score=4", "it is stage.operator.parameter=value"),
+    ],
+)
+def test_a_change_that_cannot_be_previewed_is_refused(
+    place: Path, change: str, message: str
+) -> None:
+    refused = dj(
+        place, "preview", "small.yaml", "--set", change, "--warehouse", "warehouse", expect=2
+    )
+    assert message in refused
+
+
+def test_statistics_that_were_measured_otherwise_tell_nothing(place: Path) -> None:
+    folder = place / "other"
+    folder.mkdir()
+    changed = RECIPE.replace("min_score: 0.25", "min_score: 0.25, sampling_fps: 4")
+    (folder / "small.yaml").write_text(changed)
+    refused = dj(folder, "preview", "small.yaml", "--warehouse", str(place / "warehouse"), expect=2)
+    assert "video_motion_score_filter has measured it with sampling_fps 2" in refused
