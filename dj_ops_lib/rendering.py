@@ -34,7 +34,10 @@ class Rendering(pydantic.BaseModel):
 
     Attributes:
         cut: `exact` encodes where a copy would not be exact; `copy` begins at the key frame
-            before the clip instead, if nothing was edited.
+            before the clip instead, if nothing was edited and the pictures are plain as they are.
+        pictures: `plain`: upright, square pixels, progressive, BT.709 of standard range, in all
+            files. `as_stored`: turned, oblong, interlaced, HDR and labelled so, as the video's
+            are, but for clips whose pictures were edited; no two files need be alike.
         video_codec: Encoder, as ffmpeg names it.
         preset: Its preset.
         crf: Its quality, lower is better; 18 is visually lossless for x264.
@@ -50,6 +53,7 @@ class Rendering(pydantic.BaseModel):
     )
 
     cut: Literal["exact", "copy"] = "exact"
+    pictures: Literal["plain", "as_stored"] = "plain"
     video_codec: _Word = "libx264"
     preset: _Word = "medium"
     crf: Annotated[int, pydantic.Field(ge=0, le=63)] = 18

@@ -27,6 +27,13 @@ class Cut(enum.StrEnum):
     COPY = "copy"
 
 
+class Pictures(enum.StrEnum):
+    """Which form pictures have."""
+
+    PLAIN = "plain"
+    AS_STORED = "as_stored"
+
+
 def render(
     table: TableArgument,
     out: Annotated[
@@ -51,6 +58,13 @@ def render(
     cut: Annotated[
         Cut, typer.Option(help="copy: begin at the key frame before the clip, never encode for it.")
     ] = Cut.EXACT,
+    pictures: Annotated[
+        Pictures,
+        typer.Option(
+            help="plain: all upright, of square pixels, progressive, BT.709, encoded for it where "
+            "needed; as_stored: turned, oblong, interlaced or HDR as the video, and labelled so."
+        ),
+    ] = Pictures.PLAIN,
     crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of x264; lower is better.")] = 18,
     preset: Annotated[str, typer.Option(help="Preset of x264.")] = "medium",
     workers: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
@@ -68,7 +82,7 @@ def render(
     from dj_ops_lib.media.scratch import sweep
     from dj_ops_lib.rendering import Rendering
 
-    options = Rendering(cut=cut.value, crf=crf, preset=preset)
+    options = Rendering(cut=cut.value, pictures=pictures.value, crf=crf, preset=preset)
     store = ObjectStore(endpoint_url, region)
     reading = ObjectStore(endpoint_url, region, unsigned)
     access = Access(tuple(root or [str(settings.data_root())]), object_store=reading)

@@ -44,6 +44,7 @@ class Render(Annotator):
     """The rendered stage as an operator, so that failed attempts are counted like any other's."""
 
     name: ClassVar[str] = RENDERED
+    version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = RENDERED_COLUMNS
     folder: str
     rendering: Rendering

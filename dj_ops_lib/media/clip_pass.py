@@ -17,8 +17,10 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.audio import Hearing
 from dj_ops_lib.media.container import MICROSECONDS, Clock, check_dimensions, main_video, time_zero
+from dj_ops_lib.media.conventions import bt709_nodes
 from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
+from dj_ops_lib.media.labels import labels_of
 from dj_ops_lib.media.orientation import declared_rotation, display_size
 from dj_ops_lib.media.plans import Length
 from dj_ops_lib.media.position import Position
@@ -26,6 +28,7 @@ from dj_ops_lib.media.probe import declared_duration, frame_rate
 from dj_ops_lib.media.raw_packets import RawPackets
 from dj_ops_lib.media.reach import Reach
 from dj_ops_lib.media.sparse import SparseReader
+from dj_ops_lib.media.tone_mapping import is_wide
 from dj_ops_lib.media.vectors import Vectors
 from dj_ops_lib.media.video import VideoReader
 from dj_ops_lib.needs import Audio, Frames, MotionVectors, Need, Observer, Packets
@@ -122,10 +125,12 @@ class ClipPass:
         swaps = declared_rotation(self._container, video) in {90, 270}
         sar = video.sample_aspect_ratio
         size = display_size(video.width, video.height, sar, swaps=swaps)
+        labels = labels_of(video)
+        bt709 = bt709_nodes(labels, is_rgb=video.format is not None and video.format.is_rgb)
         edits = None
         if video_edits(clip.edits):
             size = edited_size(*size, clip.edits)
-            edits = PictureEdits(clip.edits, sar, self._uri)
+            edits, bt709 = PictureEdits(clip.edits, sar, self._uri, bt709), []
             if needs_every_frame(clip.edits):
                 self._through, edits = edits, None
         edited = self._through is not None
@@ -135,6 +140,7 @@ class ClipPass:
             size,
             edits=edits,
             edited=edited,
+            bt709=bt709 if is_wide(labels["color_transfer"], labels["color_primaries"]) else (),
             every_frame=edited or bool(self._vectors),
         )
 

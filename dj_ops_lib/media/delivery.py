@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dj_ops_lib.media.edits import PictureEdits
 from dj_ops_lib.media.pictures import Converter, Format
 from dj_ops_lib.media.plans import Length, Selection, needs_every_frame, select
+from dj_ops_lib.media.tone_mapping import Node
 from dj_ops_lib.needs import At, Frame, Frames, KeyFrames, Observer
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Delivery:
         edits: What is done to a picture before it is shown, if anything.
         edited: Whether frames come edited already, and therefore upright.
         every_frame: Whether all frames are decoded whatever the plans are.
+        bt709: Filters that bring the colours of frames to BT.709, where that is not a matrix alone.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Delivery:
         edits: PictureEdits | None = None,
         edited: bool = False,
         every_frame: bool = False,
+        bt709: Sequence[Node] = (),
     ) -> None:
         self._edits = edits
         self._converters: dict[tuple[int, int, Format], Converter] = {}
@@ -68,7 +71,11 @@ class Delivery:
             key = (width, height, need.format)
             if key not in self._converters:
                 self._converters[key] = Converter(
-                    width, height, need.format, upright=edited or edits is not None
+                    width,
+                    height,
+                    need.format,
+                    upright=edited or edits is not None,
+                    bt709=bt709,
                 )
             show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))
             show.viewers.setdefault(self._converters[key], []).append(observer)

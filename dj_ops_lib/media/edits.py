@@ -119,14 +119,20 @@ class PictureEdits:
         edits: The clip's edits.
         sample_aspect_ratio: That of its coded pictures.
         uri: Name of the file, for messages.
+        bt709: Filters that bring its colours to BT.709 before all edits.
     """
 
     def __init__(
-        self, edits: Sequence[Edit], sample_aspect_ratio: Fraction | None, uri: str
+        self,
+        edits: Sequence[Edit],
+        sample_aspect_ratio: Fraction | None,
+        uri: str,
+        bt709: Sequence[Node] = (),
     ) -> None:
         self._edits = video_edits(edits)
         self._sar = sample_aspect_ratio
         self._uri = uri
+        self._bt709 = bt709
         self._graph: Graph | None = None
         self._kind: tuple[Any, ...] = ()
         self._waiting: collections.deque[tuple[int, bool]] = collections.deque()
@@ -176,7 +182,7 @@ class PictureEdits:
         orientation = of_frame(frame)
         size = display_size(frame.width, frame.height, self._sar, swaps=orientation.swaps)
         nodes: list[Node] = [(name, dict(options)) for name, options in orientation.filters]
-        nodes += [*square(*size), *picture_nodes(self._edits)]
+        nodes += [*self._bt709, *square(*size), *picture_nodes(self._edits)]
         from av.filter import Graph
 
         self._graph = graph = Graph()

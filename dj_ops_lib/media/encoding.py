@@ -18,10 +18,10 @@ from dj_ops_lib.clip import Clip
 from dj_ops_lib.media import edits as graph
 from dj_ops_lib.media.access import PROTOCOLS, Access
 from dj_ops_lib.media.container import MICROSECONDS, Clock
+from dj_ops_lib.media.conventions import DEINTERLACERS, stored
 from dj_ops_lib.media.cutting import Place
 from dj_ops_lib.media.ffmpeg import find_ffmpeg
 from dj_ops_lib.media.path_text import as_path
-from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.regions import REGION, stream_region
 from dj_ops_lib.rendering import Rendering
 
@@ -40,18 +40,27 @@ def span(clip: Clip) -> tuple[int, int | None]:
 def encode_command(
     clip: Clip, uri: str, target: Path, where: Place, access: Access, options: Rendering
 ) -> list[str]:
-    """The ffmpeg command that cuts, edits and encodes a clip; nothing goes through a shell."""
+    """The ffmpeg command that cuts, edits and encodes a clip; nothing goes through a shell.
+
+    Raises:
+        MediaError: The file cannot be read, or its pictures cannot be encoded as asked.
+    """
     import ffmpeg
 
-    header = probe(uri, access)
-    size = (header.width, header.height)
+    pictures = stored(uri, access)
+    plain = is_plain(clip, options)
+    size = pictures.size if plain else pictures.coded
     start_us, end_us = span(clip)
-    source = _source(uri, where, end_us)
+    upright = plain and not pictures.turned_by_nodes
+    source = _source(uri, where, end_us, {} if upright else {"noautorotate": None})
     begin = where.zero + Fraction(start_us, MICROSECONDS)
     picked = _by_time if where.stamped else _by_number
     video = picked(source["v:0"], where, start_us, end_us)
     nodes: list[graph.Node] = []
-    if header.sample_aspect_ratio != "1:1":
+    if plain:
+        edited = {edit.filter for edit in graph.video_edits(clip.edits)}
+        nodes += pictures.plain_nodes(deinterlace=not edited & DEINTERLACERS)
+    if plain and pictures.sample_aspect_ratio != 1:
         nodes += graph.square(*size)
     if graph.video_edits(clip.edits):
         nodes += graph.picture_nodes(clip.edits)
@@ -77,16 +86,22 @@ def encode_command(
     how |= {"threads": options.threads}
     how |= {"map_metadata": "-1", "fflags": "+bitexact", "flags:v": "+bitexact"}
     how |= {"flags:a": "+bitexact", "movflags": "+faststart", "f": "mp4"}
+    how |= pictures.labels_for(options.video_codec, options.pixel_format, plain=plain, uri=uri)
     program = [find_ffmpeg(), "-hide_banner", "-nostdin", "-loglevel", "error"]
     made: list[str] = ffmpeg.output(*outputs, str(target), **how).compile(cmd=program)
     return [as_path(a) if a == uri else a for a in made]
 
 
-def _source(uri: str, where: Place, end_us: int | None) -> Any:
+def is_plain(clip: Clip, options: Rendering) -> bool:
+    """Whether a clip's pictures are brought to the form of all files; edits need them in it."""
+    return options.pictures == "plain" or bool(graph.video_edits(clip.edits))
+
+
+def _source(uri: str, where: Place, end_us: int | None, how: dict[str, Any]) -> Any:
     """The input, from the key frame before the clip to a little after it, on the file's clock."""
     import ffmpeg
 
-    options = {"f": where.demuxer, "protocol_whitelist": ",".join(PROTOCOLS), "threads": 1}
+    options = {"f": where.demuxer, "protocol_whitelist": ",".join(PROTOCOLS), "threads": 1, **how}
     early_us = 0 if where.demuxer in {"mov", "matroska"} else _WARM_UP_US
     seek_us = max(0, where.key_us - early_us) if where.stamped else 0
     if seek_us:

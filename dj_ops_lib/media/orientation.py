@@ -91,7 +91,18 @@ def of_matrix(matrix: bytes) -> Orientation:
 
 
 def declared_rotation(container: InputContainer, video: VideoStream) -> int:
-    """Degrees clockwise that the header asks for: 0, 90, 180 or 270.
+    """Degrees clockwise that the header asks for: 0, 90, 180 or 270."""
+    angle = _declared_angle(container, video)
+    return 0 if angle is None else round(-angle / 90) % 4 * 90
+
+
+def declares_matrix(container: InputContainer, video: VideoStream) -> bool:
+    """Whether the header holds a display matrix; one that only mirrors has an angle of zero."""
+    return _declared_angle(container, video) is not None
+
+
+def _declared_angle(container: InputContainer, video: VideoStream) -> float | None:
+    """Degrees counter-clockwise of the header's display matrix, None where it has none.
 
     PyAV shows a display matrix on decoded frames only; FFmpeg's own description of
     the header names its angle without decoding.
@@ -112,8 +123,8 @@ def declared_rotation(container: InputContainer, video: VideoStream) -> int:
         elif line.strip().lower() == "side data:":
             side_data = True
         elif here and side_data and (found := _ROTATION.match(line)):
-            return round(-float(found[1]) / 90) % 4 * 90
-    return 0
+            return float(found[1])
+    return None
 
 
 def display_size(

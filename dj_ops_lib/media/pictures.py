@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dj_ops_lib.media.orientation import Orientation, of_frame
+from dj_ops_lib.media.tone_mapping import Node
 
 if TYPE_CHECKING:
+    from av.filter import Graph
     from av.video.frame import VideoFrame
+
+_TICK = Fraction(1, 1_000_000)
 
 Format = Literal["rgb24", "bgr24", "gray"]
 
@@ -23,9 +29,19 @@ class Converter:
         height: Height of the upright pictures in pixels.
         pixel_format: `rgb24`, `bgr24` or `gray` (full range).
         upright: Whether frames come turned upright already, as out of a filter graph.
+        bt709: Filters that bring colours to BT.709 where that is not a matrix alone; the first one
+            is `scale`.
     """
 
-    def __init__(self, width: int, height: int, pixel_format: Format, *, upright: bool) -> None:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        pixel_format: Format,
+        *,
+        upright: bool,
+        bt709: Sequence[Node] = (),
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
         self.width, self.height = width, height
@@ -33,6 +49,9 @@ class Converter:
         self.count = 0
         self._orientation = Orientation() if upright else None
         self._reformatter = VideoReformatter()
+        self._bt709 = bt709
+        self._graph: Graph | None = None
+        self._kind: tuple[int, int, str] | None = None
 
     def convert(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
         """uint8, (height, width, 3) or (height, width); read-only, without a copy where possible.
@@ -50,6 +69,8 @@ class Converter:
         if self._orientation.swaps:
             width, height = height, width
         shrinks = width * height < frame.width * frame.height
+        if self._bt709:
+            frame = self._mapped(frame, width, height, "area" if shrinks else "bicubic")
         picture = self._reformatter.reformat(
             frame,
             width=width,
@@ -69,6 +90,29 @@ class Converter:
         image = self._orientation.apply(image)
         image.flags.writeable = False
         return image
+
+    def _mapped(self, frame: VideoFrame, width: int, height: int, flags: str) -> VideoFrame:
+        """A frame of high range at the size that is wanted, in BT.709."""
+        from av.filter import Graph
+
+        kind = (frame.width, frame.height, frame.format.name)
+        if self._graph is None or self._kind != kind:
+            graph = Graph()
+            self._graph, self._kind = graph, kind
+            graph.threads = 1
+            last: Any = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
+            )
+            (scale, how), *others = self._bt709
+            how = how | {"w": str(width), "h": str(height), "flags": flags}
+            for name, options in [(scale, how), *others]:
+                node = graph.add(name, **options)
+                last.link_to(node)
+                last = node
+            last.link_to(graph.add("buffersink"))
+            graph.configure()
+        self._graph.vpush(frame)
+        return self._graph.vpull()
 
 
 def _split(rows: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:

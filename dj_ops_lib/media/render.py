@@ -1,7 +1,8 @@
 """A clip as a file: cut and edited once, at the end.
 
-Copied where that is exact or asked for, else encoded once by the ffmpeg
-program, with the same chain of filters that decoding applies. A file is named
+Copied where that is exact or asked for and the pictures are stored in the one form of
+all files (`conventions`), else encoded once by the ffmpeg program, with the same
+chain of filters that decoding applies. A file is named
 by the clip's signature, written under another name and renamed, so what has a
 clip's name is whole, and a clip that is there is not made again.
 """
@@ -22,9 +23,10 @@ from dj_ops_lib.clip import signature as signature_of
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import Access, ObjectStore
+from dj_ops_lib.media.conventions import check_labels, stored
 from dj_ops_lib.media.cutting import Place, copy, place
 from dj_ops_lib.media.destination import destination
-from dj_ops_lib.media.encoding import encode_command, span
+from dj_ops_lib.media.encoding import encode_command, is_plain, span
 from dj_ops_lib.media.ffmpeg import die_with_parent
 from dj_ops_lib.media.scratch import scratch_folder
 from dj_ops_lib.media.window import fetch_window
@@ -115,11 +117,15 @@ def _cut(
 ) -> Literal["copied", "encoded"]:
     start_us, end_us = span(clip)
     where = place(uri, start_us, end_us, access, zero)
-    if where.copyable and not clip.edits and (where.exact or options.cut == "copy"):
+    pictures = stored(uri, access)
+    as_they_are = pictures.is_plain or options.pictures == "as_stored"
+    copied = where.copyable and as_they_are and not clip.edits
+    if copied and (where.exact or options.cut == "copy"):
         copy(uri, target, start_us if where.exact else where.key_us, end_us, access, where)
         if not where.exact or _frames(target, access) == where.frames:
             return "copied"
     _encode(clip, uri, target, where, access, options)
+    check_labels(target, uri, pictures, access, plain=is_plain(clip, options))
     return "encoded"
 
 

@@ -28,6 +28,7 @@ from dj_ops_lib.media.container import (
     time_zero,
 )
 from dj_ops_lib.media.cutting import packets
+from dj_ops_lib.media.labels import labels_of
 from dj_ops_lib.media.orientation import Orientation, of_frame
 from dj_ops_lib.media.position import NEVER
 
@@ -167,12 +168,16 @@ class _Content:
     times: list[tuple[Fraction, Fraction, bool]] = dataclasses.field(default_factory=list)
     shape: tuple[int, int, Fraction] = (0, 0, Fraction(1))
     orientation: Orientation | None = None
+    labels: tuple[str | None, ...] = ()
     picture: bytes = b""
 
     def add(self, video: VideoStream, packet: Packet[VideoStream], shift_s: int) -> None:
         """Take the next packet, and put off its times."""
         if not self.times:
             self.shape = (video.width, video.height, video.sample_aspect_ratio or Fraction(1))
+            said = labels_of(video)
+            first_field = (said["field_order"] or "p")[0]  # containers differ in the second letter
+            self.labels = (first_field, said["color_transfer"], said["color_primaries"])
             frames = video.codec_context.decode(packet) or video.codec_context.decode(None)
             if frames:
                 self.orientation = of_frame(frames[0])

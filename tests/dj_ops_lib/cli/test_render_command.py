@@ -148,3 +148,33 @@ def test_clips_go_from_bucket_to_bucket_and_a_takedown_finds_them_there(
         assert [o for o in left.get("Contents", []) if not o["Key"].endswith("/")] == []
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("cut", ["exact", "copy"])
+def test_all_clips_of_a_turned_video_are_upright_files_unless_asked_otherwise(
+    place: Path, cut: str
+) -> None:
+    """A piece from a key frame could be copied, the other could not: flags must not differ."""
+    upright, turned = place / "a.mp4", place / "turned.mp4"
+    with av.open(str(upright)) as reader, av.open(str(turned), "w") as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        stream.set_display_rotation(-90)
+        for packet in reader.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                writer.mux(packet)
+    turned.replace(upright)
+    ways = {"plain": (0, {"encoded"}), "as_stored": (-90, {"copied", "encoded"})}
+    if cut == "copy":
+        ways["as_stored"] = (-90, {"copied"})
+    for pictures, (rotation, how) in ways.items():
+        out = place / pictures
+        options = ("--cut", cut, "--pictures", pictures, "--json", "--where", "source_id = 'a'")
+        done = dj_render(place, *options, out=str(out))
+        assert done.returncode == 0, done.stderr
+        assert {json.loads(line)["how"] for line in done.stdout.splitlines()} == how
+        files = list(out.glob("*.mp4"))
+        assert len(files) == 2
+        for path in files:
+            with av.open(str(path)) as container:
+                assert next(container.decode(video=0)).rotation == rotation

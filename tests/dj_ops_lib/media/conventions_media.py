@@ -78,7 +78,7 @@ def perceptual_quantizer(nits: float) -> float:
 
 
 def hdr(root: Path) -> dict[str, Path]:
-    """`pq`: grey bars of `NITS` as HDR10; `hlg`: 75 % and other levels; 25 frames each."""
+    """`pq`: bars of `NITS` as HDR10; `hlg`: 75 % and other levels; grey above, reddish below."""
     width = WIDTH // len(NITS)
     levels = {
         "pq": [perceptual_quantizer(n) for n in NITS],
@@ -88,8 +88,9 @@ def hdr(root: Path) -> dict[str, Path]:
     made = {}
     for kind, signals in levels.items():
         luma = np.repeat([round(64 + 876 * s) for s in signals], width).astype("<u2")
-        grey = np.full(WIDTH * HEIGHT // 2, 512, "<u2")
-        frame = np.concatenate([np.tile(luma, HEIGHT), grey])
+        chroma = np.full((2, HEIGHT // 2, WIDTH // 2), 512, "<u2")
+        chroma[:, HEIGHT // 4 :] = np.array([472, 572])[:, None, None]
+        frame = np.concatenate([np.tile(luma, HEIGHT), chroma.ravel()])
         transfer = transfers[kind]
         params = f"log-level=error:keyint=5:{HDR10}".replace("smpte2084", transfer)
         made[kind] = encode_raw(
