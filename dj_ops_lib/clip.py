@@ -60,7 +60,8 @@ CLIP_SCHEMA = pa.schema(
         _column("width", pa.int32(), "display width in pixels after rotation, SAR and edits"),
         _column("height", pa.int32(), "display height in pixels after rotation, SAR and edits"),
         _column("fps", pa.float64(), "average frame rate in frames per second"),
-        _column("num_frames", pa.int64(), "frames in the clip; estimated where not declared"),
+        _column("num_frames", pa.int64(), "frames in the clip, declared or counted; else null"),
+        _column("estimated_frames", pa.int64(), "duration times average frame rate; at least 1"),
         _column("duration_s", pa.float64(), "duration of the clip in seconds"),
         _column("container", pa.string(), "demuxer that reads the file, as FFmpeg names it"),
         _column("video_codec", pa.string(), "video codec, as FFmpeg names it"),
@@ -167,6 +168,7 @@ class Clip:
     height: int | None = None
     fps: float | None = None
     num_frames: int | None = None
+    estimated_frames: int | None = None
     duration_s: float | None = None
     container: str | None = None
     video_codec: str | None = None

@@ -77,7 +77,7 @@ class Size:
         max_long: Largest long edge in pixels, applied after `short`.
         divisible: Both edges are floored to a multiple of this.
         exact: (width, height) in pixels; overrides everything else.
-        long: Long edge in pixels, with `short`: the aspect ratio is not kept.
+        long: Long edge in pixels; with `short`, too, the aspect ratio is not kept.
     """
 
     short: int | None = None
@@ -94,6 +94,8 @@ class Size:
         short, long = min(width, height), max(width, height)
         if self.short is not None:
             short, long = self.short, self.long or int(self.short * long / short)
+        elif self.long is not None:
+            short, long = int(self.long * short / long), self.long
         if self.max_short is not None and short > self.max_short:
             short, long = self.max_short, int(self.max_short * long / short)
         if self.max_long is not None and long > self.max_long:
@@ -185,6 +187,12 @@ class Observer:
 
         Frames come in the order in which they are shown; `picture_type` is `I`, `P`, `B` or
         another letter of FFmpeg's.
+        """
+
+    def end(self, time_s: float) -> None:
+        """Where the pictures end, in seconds from the clip's start; called where all were decoded.
+
+        The clip's own end if the file goes on behind it: a picture stays until the next one.
         """
 
     def audio(self, samples: npt.NDArray[np.float32]) -> None:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pydantic
 
 from dj_ops_lib.clip import Clip, Edit, Span, digest
+from dj_ops_lib.errors import MediaError
 from dj_ops_lib.needs import HeaderOnly, Need, Observer
 
 Columns = Mapping[str, Any]
@@ -211,8 +212,30 @@ class Filter(Operator):
         return ~kept if self.reversed_range else kept
 
 
+MOST_PIECES = 50_000
+"""Pieces that a clip may be cut into: a day in pieces of two seconds. Each is a row, 3 kB in memory
+while its shard is made."""
+
+
+def check_pieces(number: float, what: str) -> None:
+    """Refuse to cut a clip into more than `MOST_PIECES`; better before they are made.
+
+    Args:
+        number: How many there would be.
+        what: What makes so many, and what to change, for the message.
+
+    Raises:
+        MediaError: `too_many_pieces`.
+    """
+    if number > MOST_PIECES:
+        raise MediaError(
+            f"{number:.0f} pieces of one clip, more than the limit of {MOST_PIECES}: {what}",
+            "too_many_pieces",
+        )
+
+
 class Splitter(Operator):
-    """Cuts a clip into spans; writes no files."""
+    """Cuts a clip into spans, at most `MOST_PIECES`; writes no files."""
 
     kind: ClassVar[Kind] = Kind.SPLITTER
 

@@ -78,6 +78,7 @@ _CHANGED = [
     "end_s",
     "duration_s",
     "num_frames",
+    "estimated_frames",
     "edits",
     "width",
     "height",
@@ -114,13 +115,14 @@ def _piece(row: dict[str, Any], span: Span | None, number: int) -> dict[str, Any
     row["parent_id"] = row["_root"]
     row["start_s"], row["end_s"] = span.start_s, span.end_s
     row["duration_s"] = span.end_s - span.start_s
-    row["num_frames"] = frames_in(row["duration_s"], row["fps"])
+    row["num_frames"] = None
+    row["estimated_frames"] = estimated_frames(row["duration_s"], row["fps"])
     row["signature"] = _signature(row)
     return row
 
 
-def frames_in(duration_s: float, fps: float | None) -> int | None:
-    """Estimated number of frames of a part of a file; at least one."""
+def estimated_frames(duration_s: float, fps: float | None) -> int | None:
+    """Frames of a clip by its duration and its file's average rate; at least one."""
     return max(1, round(duration_s * fps)) if fps else None
 
 

@@ -19,7 +19,14 @@ import pyarrow as pa
 from dj_ops_lib.clip import Clip, Edit, Span
 from dj_ops_lib.errors import MediaError, MissingExtraError, ModelError
 from dj_ops_lib.needs import Frame, HeaderOnly, Need, Observer
-from dj_ops_lib.operator import Annotator, Columns, EditResult, Operator, Splitter
+from dj_ops_lib.operator import (
+    Annotator,
+    Columns,
+    EditResult,
+    Operator,
+    Splitter,
+    check_pieces,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,6 +208,10 @@ class _Attempt(Observer):
         if self.observer is not None:
             self._guard(self.observer.vectors, vectors, picture_type)
 
+    def end(self, time_s: float) -> None:
+        if self.observer is not None:
+            self._guard(self.observer.end, time_s)
+
     def audio(self, samples: npt.NDArray[np.float32]) -> None:
         if self.observer is not None:
             self._guard(self.observer.audio, samples)
@@ -222,6 +233,7 @@ class _Attempt(Observer):
         else:
             raise TypeError(f"{self.operator.name} has no measure()")
         if isinstance(self.operator, Splitter):
+            check_pieces(len(found), f"{self.operator.name} cuts too often with these parameters")
             return {}, encode_spans(found)
         if isinstance(found, EditResult):
             return _checked(self.operator, found.columns), encode_edit(found)

@@ -60,6 +60,7 @@ class EngineOptions:
         workers: Processes that decode at the same time.
         deadline_s: Wall-clock seconds that one pass over one clip may take, at least.
         deadline_ratio: Seconds that it may take for each second of video, where that is more.
+        deadline_most_s: The most that it may take, whatever duration a file claims.
         memory_mb: Memory that one worker may allocate on top of its libraries, in MiB.
         attempts: Failed attempts after which a clip is skipped, until `retry_errors` names
             its error class.
@@ -74,6 +75,7 @@ class EngineOptions:
     workers: int = dataclasses.field(default_factory=available_cores)
     deadline_s: float = 600.0
     deadline_ratio: float = 5.0
+    deadline_most_s: float = 6 * 3600.0
     memory_mb: int = 4096
     attempts: int = 3
     retry_errors: tuple[str, ...] = ()
@@ -84,7 +86,8 @@ class EngineOptions:
 
     def deadline(self, duration_s: float | None) -> float:
         """Wall-clock seconds that one pass over a clip of `duration_s` may take."""
-        return max(self.deadline_s, self.deadline_ratio * (duration_s or 0.0))
+        by_length = min(self.deadline_most_s, self.deadline_ratio * (duration_s or 0.0))
+        return max(self.deadline_s, by_length)
 
     def may_try(self, error_class: str, attempts: int) -> bool:
         """Whether a clip that failed `attempts` times with `error_class` is tried again."""

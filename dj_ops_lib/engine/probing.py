@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
 from dj_ops_lib.engine import summary
-from dj_ops_lib.engine.barriers import frames_in
+from dj_ops_lib.engine.barriers import estimated_frames
 from dj_ops_lib.engine.decisions import Tally
 from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import (
@@ -273,6 +273,7 @@ def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
             return row | {"keep": False, "error": error}
         row["start_s"] = None if row["start_s"] is None else start
         row["end_s"] = None if row["end_s"] is None else end
-        row |= {"duration_s": end - start, "num_frames": frames_in(end - start, row["fps"])}
+        row |= {"duration_s": end - start, "num_frames": None}
+    row["estimated_frames"] = estimated_frames(row["duration_s"], row["fps"])
     row["signature"] = signature(row["media_id"], row["start_s"], row["end_s"], ())
     return row

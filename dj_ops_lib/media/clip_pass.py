@@ -109,9 +109,10 @@ class ClipPass:
         self._packets = 0
 
     def _length(self, clip: Clip) -> Length:
-        end = self._end_us if self._end_us is not None else self._reach.declared_us
-        if end is None:
-            end = self._start_us + round((clip.duration_s or 0.0) * MICROSECONDS)
+        known = self._start_us + round((clip.duration_s or 0.0) * MICROSECONDS)
+        end = self._end_us
+        if end is None:  # a header may declare less than its file holds, and than the row says
+            end = max(known, self._reach.declared_us or 0)
         duration = max(0, end - self._start_us)
         fps = clip.fps or float(frame_rate(self._video))
         return Length(duration, fps, max(1, clip.num_frames or round(duration * fps / 1e6)))
@@ -174,16 +175,18 @@ class ClipPass:
         Raises:
             MediaError: As for `frames.decode`.
         """
-        if self._reach.declared_us is not None and self._start_us >= self._reach.declared_us:
-            raise self._nothing_there()
         if self._delivery or self._raw or self._hearing:
             with self._vectors.collecting():
                 self._read()
+            if self._is_outside and not self._reach.goes_beyond(self._start_us):
+                raise self._nothing_there()
         if self._delivery:
             self._offer(None, 0, key_frame=False)
             if not self._delivery.has_frames:
                 raise self._nothing_there()
             self._delivery.finish()
+            if self._delivery.every_frame and isinstance(self._reader, VideoReader):
+                self._delivery.end(self._reader.pictures_end_us - self._start_us)
         if self._hearing:
             self._hearing.finish()
         reader, delivery = self._reader, self._delivery
@@ -288,8 +291,13 @@ class ClipPass:
     def _nothing_there(self) -> MediaError:
         end = "the end" if self._end_us is None else f"{self._end_us / MICROSECONDS:.3f} s"
         span = f"{self._start_us / MICROSECONDS:.3f} s to {end}"
-        outside = self._reach.declared_us is not None and self._start_us >= self._reach.declared_us
         return MediaError(
             f"{self._uri}: no picture can be decoded from {span}",
-            "span_out_of_range" if outside else "decode_error",
+            "span_out_of_range" if self._is_outside else "decode_error",
         )
+
+    @property
+    def _is_outside(self) -> bool:
+        """Whether the clip begins where the header says that nothing is left."""
+        declared_us = self._reach.declared_us
+        return declared_us is not None and self._start_us >= declared_us

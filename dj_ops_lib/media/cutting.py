@@ -39,7 +39,9 @@ class Place:
     """A span among the packets. Times are microseconds from the file's beginning.
 
     Attributes:
-        frames: Pictures shown in the span.
+        frames: Pictures shown in the span: those that begin in it, or the one that stays on the
+            screen all the time.
+        held_us: When that one began, before the span; None if pictures begin in it.
         exact: Whether copying its packets gives these pictures and no others.
         clean_end: Whether no packet of it comes after one that is shown after its end.
         stamped: Whether packets say when they are shown. Those of an AVI do not, or only by a guess
@@ -56,6 +58,7 @@ class Place:
     """
 
     frames: int
+    held_us: int | None
     exact: bool
     clean_end: bool
     stamped: bool
@@ -106,20 +109,22 @@ def _place(
         for packet, shown_us, decoded_us in packets(container, uri, [video], from_us, zero):
             if not survey.look(packet, shown_us, decoded_us):
                 break
-        if not survey.frames:
+        if not survey.frames and survey.held_us is None:
             raise MediaError(f"{uri}: no picture lies in the span", "span_out_of_range")
         audio = container.streams.audio
         names = {stream.codec_context.codec.canonical_name for stream in audio[:1]}
         return Place(
-            frames=survey.frames,
-            exact=survey.stamped
+            frames=survey.frames or 1,
+            held_us=None if survey.frames else survey.held_us,
+            exact=survey.frames > 0
+            and survey.stamped
             and survey.clean_start
             and survey.clean_end
             and survey.first_key_us == survey.first_us,
             clean_end=survey.clean_end,
             stamped=survey.stamped,
-            times_us=tuple(sorted(survey.times_us)) if counted else (),
-            before=survey.before if counted else 0,
+            times_us=tuple(sorted(survey.times_us)) or (start_us,) if counted else (),
+            before=survey.before - (survey.frames == 0) if counted else 0,
             tick=video.time_base or Fraction(1, MICROSECONDS),
             key_us=survey.key_us,
             zero=zero,
@@ -139,15 +144,23 @@ class _Survey:
         self._start_us = start_us
         self._end_us = NEVER if end_us is None else end_us
         self._passed_end = False
+        self._before_us = self._reached_us = -NEVER
         self.frames = self.before = 0
         self.times_us: list[int] = []
         self.stamped, self.clean_start, self.clean_end = stamped, True, True
         self.key_us = 0
         self.first_key_us = self.first_us = NEVER
 
+    @property
+    def held_us(self) -> int | None:
+        """When the last picture before the span began, if it is shown until after its beginning."""
+        shown = self._before_us > -NEVER and (self._passed_end or self._reached_us > self._start_us)
+        return self._before_us if shown else None
+
     def look(self, packet: Packet[Any], shown_us: int, decoded_us: int) -> bool:
         """Take the next packet; False when the span is over."""
         if decoded_us >= self._end_us:
+            self._passed_end = True
             return False
         self.stamped &= packet.pts is not None
         if packet.is_discard:  # by an edit list; a copy would show it
@@ -158,6 +171,9 @@ class _Survey:
         if shown_us >= self._end_us:
             self._passed_end = True
         elif shown_us < self._start_us:
+            self._before_us = max(self._before_us, shown_us)
+            length_us = round((packet.duration or 0) * packet.time_base * MICROSECONDS)
+            self._reached_us = max(self._reached_us, shown_us + length_us)
             self.before += 1  # if it follows the first key frame, it leans on others
             self.clean_start &= self.first_key_us == NEVER
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,12 @@ class Delivery:
             if self._last is not None:
                 for _ in range(wants_last):
                     self._show(show, self._last)
+
+    def end(self, time_us: int) -> None:
+        """Say where the pictures end, in microseconds from the clip's start."""
+        for show in self._shows.values():
+            for observer in itertools.chain.from_iterable(show.viewers.values()):
+                observer.end(time_us / _MICROSECONDS)
 
     def _show(self, show: _Show, seen: _Seen) -> None:
         for converter, observers in show.viewers.items():

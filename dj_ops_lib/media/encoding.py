@@ -84,6 +84,9 @@ def encode_command(
     how |= {"c:v": options.video_codec, "preset": options.preset, "crf": options.crf}
     how |= {"pix_fmt": options.pixel_format, "fps_mode": "passthrough", "enc_time_base": "1/90000"}
     how |= {"threads": options.threads}
+    if where.held_us is not None and end_us is not None:
+        length = _seconds(Fraction(end_us - start_us, MICROSECONDS))
+        how["bsf:v"] = f"setts=duration={length}/TB"
     how |= {"map_metadata": "-1", "fflags": "+bitexact", "flags:v": "+bitexact"}
     how |= {"flags:a": "+bitexact", "movflags": "+faststart", "f": "mp4"}
     how |= pictures.labels_for(options.video_codec, options.pixel_format, plain=plain, uri=uri)
@@ -115,10 +118,13 @@ def _source(uri: str, where: Place, end_us: int | None, how: dict[str, Any]) -> 
 def _by_time(video: Any, where: Place, start_us: int, end_us: int | None) -> Any:
     """The pictures whose times lie in the span; limits are halfway between two possible times."""
     clock = Clock(where.tick, where.zero)
+    shift_us = start_us
+    if where.held_us is not None:  # the one picture that is on the screen, from its beginning
+        shift_us, start_us, end_us = where.held_us, where.held_us, where.held_us + 1
     inside = f"gte(t,{_seconds(_before(clock, where.tick, start_us))})"
     if end_us is not None:
         inside += f"*lt(t,{_seconds(_before(clock, where.tick, end_us))})"
-    begin = where.zero + Fraction(start_us, MICROSECONDS)
+    begin = where.zero + Fraction(shift_us, MICROSECONDS)
     return video.filter("select", inside).filter("setpts", _shifted(begin))
 
 

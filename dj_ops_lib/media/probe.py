@@ -1,8 +1,9 @@
 """Header facts of a video, without decoding it.
 
 Here: what the `media` stage stores. Durations and rates are those of the main
-video stream, which is what the operators see; where a container declares none,
-the packets are walked once (not decoded) to find the end.
+video stream, which is what the operators see. The duration reaches to the end of
+the last picture: headers may declare less, so the last packets are looked at, and
+where a container declares none, all are walked once (not decoded).
 """
 
 from __future__ import annotations
@@ -27,18 +28,22 @@ from dj_ops_lib.media.container import (
 )
 from dj_ops_lib.media.labels import labels_of
 from dj_ops_lib.media.orientation import declared_rotation, display_size
+from dj_ops_lib.media.reach import end_of_pictures
 
 _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Header:
-    """The header columns of `clip.CLIP_SCHEMA`, for a whole file."""
+    """The header columns of `clip.CLIP_SCHEMA`, for a whole file.
+
+    `num_frames` is None where the header declares none, or a number that cannot be.
+    """
 
     width: int
     height: int
     fps: float
-    num_frames: int
+    num_frames: int | None
     duration_s: float
     container: str
     video_codec: str
@@ -72,16 +77,16 @@ def probe(uri: str, access: Access) -> Header:
         width, height = display_size(video.width, video.height, sar, swaps=rotation % 180 == 90)
         duration, counted = _duration(container, video, uri)
         fps = frame_rate(video)
-        frames = counted or _declared_frames(video, duration, fps) or round(duration * fps)
-        _check_length(uri, duration, frames, access)
+        frames = counted or _declared_frames(video, duration, fps) or None
+        _check_length(uri, duration, frames or round(duration * fps), access)
         audio = container.streams.audio[0] if container.streams.audio else None
         codec = audio.codec_context if audio else None
         return Header(
             width=width,
             height=height,
-            fps=float(fps) or frames / duration,
-            num_frames=max(1, frames),
-            duration_s=duration,
+            fps=float(fps) or (frames or 0) / duration,
+            num_frames=frames,
+            duration_s=_shown(container, video, duration, float(fps)),
             container=container.format.name,
             video_codec=video.codec_context.codec.canonical_name,
             pixel_format=video.pix_fmt,
@@ -150,6 +155,19 @@ def _duration(container: InputContainer, video: VideoStream, uri: str) -> tuple[
     if not frames or end <= start:
         raise MediaError(f"{uri}: holds no video frame with a time", "corrupt")
     return end - start, frames
+
+
+def _shown(container: InputContainer, video: VideoStream, duration: float, fps: float) -> float:
+    """The duration, or where the last picture ends if that is later.
+
+    An AVI has neither times of display nor pictures after what its index holds.
+    """
+    if container.format.name == "avi":
+        return duration
+    zero = time_zero(container, video)
+    end = end_of_pictures(container, video, zero, duration, 1 / fps if fps else 0.0)
+    # Containers round times; a millisecond is the coarsest clock among them.
+    return end if end is not None and end > duration + 0.0015 else duration
 
 
 def _declared_frames(video: VideoStream, duration: float, fps: Fraction) -> int:

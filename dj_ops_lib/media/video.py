@@ -108,8 +108,15 @@ class VideoReader(Position):
         self._unstamped: list[int] = []
         self._in_window = self._from_beginning = False
         self._past_end = 0
+        self._pictures_end_us = start_us
         self.finished = False
         self.frames_decoded = 0
+
+    @property
+    def pictures_end_us(self) -> int:
+        """Where the last picture so far is over, no later than the window."""
+        end_us = self._pictures_end_us
+        return end_us if self._end_us is None else min(end_us, self._end_us)
 
     def feed(self, packet: Packet[VideoStream]) -> Iterator[Shown]:
         """Take the stream's next packet; the frames of the window that come out.
@@ -121,6 +128,10 @@ class VideoReader(Position):
             return
         if self.finished:
             return
+        if packet.size > 0 and not packet.is_discard:
+            length_us = self._clock.length_us(packet.duration or 0)
+            shown_us = self.times(packet)[1] + length_us
+            self._pictures_end_us = max(self._pictures_end_us, shown_us)
         at_end = packet.size == 0 or self._is_past_end(packet)
         if packet.is_corrupt and not at_end:
             raise self._error(f"damaged packet at {self.times(packet)[1] / 1e6:.3f} s")

@@ -33,6 +33,7 @@ class VideoBlackFreezeFilter(Filter):
     picture at key frames by up to 0.0014 (crf 18, 2026-11-22).
     """
 
+    version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_black_ratio", pa.float64(), "share of the time that is black", plot=True),
         Column("video_freeze_ratio", pa.float64(), "share of the time that is frozen", plot=True),
@@ -85,6 +86,7 @@ class _Runs(Observer):
         self._times = array("d")
         self._black = bytearray()
         self._moved = bytearray()
+        self._end: float | None = None
         self._reference: npt.NDArray[Any] | None = None
 
     def frame(self, frame: Frame) -> None:
@@ -104,11 +106,14 @@ class _Runs(Observer):
         self._black.append(dark >= o.black_pixel_ratio)
         self._moved.append(moved)
 
+    def end(self, time_s: float) -> None:
+        self._end = time_s
+
     def result(self) -> Columns:
         if not self._times:
             return {"video_black_ratio": None, "video_freeze_ratio": None}
-        step = 1 / self._clip.fps if self._clip.fps else 0.0
-        end = max(self._clip.duration_s or 0.0, self._times[-1] + step)
+        # Not by the average rate: how long the last picture is shown is the clip's end.
+        end = max(self._clip.duration_s or 0.0, self._end or self._times[-1])
         bounds = [*self._times, end]
         whole = (end - bounds[0]) or 1.0
         o = self._operator

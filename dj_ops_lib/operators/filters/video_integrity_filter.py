@@ -19,11 +19,14 @@ class VideoIntegrityFilter(Filter):
 
     A file whose decoding fails is an error row before this filter sees it; here are the quiet
     faults: fewer frames than the header declares, an end before the declared one, timestamps
-    that stand still or go back.
+    that stand still or go back. The ratio of frames is null, and rejects nothing, where no number
+    is declared: for pieces of files, and for most files that are no MP4. A picture is there until
+    the next one, however long that is.
 
     Source: this project.
     """
 
+    version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_decoded_frames", pa.int64(), "frames that were decoded"),
         Column("video_frames_ratio", pa.float64(), "decoded over declared frames", plot=True),
@@ -50,6 +53,7 @@ class VideoIntegrityFilter(Filter):
             pl.col("video_frames_ratio"), self.min_frames_ratio, self.max_frames_ratio
         )
         decoded, errors = pl.col("video_decoded_ratio"), pl.col("video_timestamp_errors")
+        frames = pl.col("video_frames_ratio").is_null() | frames
         complete = self.in_range(decoded, self.min_decoded_ratio, math.inf)
         ordered = self.in_range(errors, -math.inf, self.max_timestamp_errors)
         return self.reversible(frames & complete & ordered)
@@ -69,19 +73,24 @@ class _Count(Observer):
         self._frames = 0
         self._errors = 0
         self._last: float | None = None
+        self._end: float | None = None
 
     def frame(self, frame: Frame) -> None:
         self._errors += self._last is not None and frame.time_s <= self._last
         self._last = frame.time_s if self._last is None else max(self._last, frame.time_s)
         self._frames += 1
 
+    def end(self, time_s: float) -> None:
+        self._end = time_s
+
     def result(self) -> Columns:
         clip = self._clip
-        declared = clip.num_frames or 0
-        end = 0.0 if self._last is None else self._last + (1 / clip.fps if clip.fps else 0.0)
+        end = self._end
+        if end is None:  # nobody looked behind the last picture
+            end = 0.0 if self._last is None else self._last + (1 / clip.fps if clip.fps else 0.0)
         return {
             "video_decoded_frames": self._frames,
-            "video_frames_ratio": self._frames / declared if declared else float(self._frames > 0),
+            "video_frames_ratio": self._frames / clip.num_frames if clip.num_frames else None,
             "video_decoded_ratio": min(1.0, end / clip.duration_s) if clip.duration_s else None,
             "video_timestamp_errors": self._errors,
         }

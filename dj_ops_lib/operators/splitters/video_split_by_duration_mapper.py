@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pydantic
 
 from dj_ops_lib.clip import Clip, Span
-from dj_ops_lib.operator import Splitter, parameter
+from dj_ops_lib.operator import Splitter, check_pieces, parameter
 
 SMALLEST_PIECE_S = 1e-6
 """What remains below a microsecond is rounding of the duration, not footage."""
@@ -55,6 +55,11 @@ class VideoSplitByDurationMapper(Splitter):
         if duration <= self.split_duration:
             return [whole]
         step = self.split_duration - self.overlap_duration
+        check_pieces(
+            (duration - self.split_duration) / step + 1,
+            f"{duration:g} s are cut every {step:g} s; raise split_duration or lower "
+            "overlap_duration",
+        )
         spans: list[Span] = []
         start = 0.0
         while start + self.split_duration < duration - SMALLEST_PIECE_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,9 +20,12 @@ SMALL = Size(short=16)
 
 
 def part(path: Path, access: Access, span: Span) -> Clip:
-    """A clip of a file, its end no later than the file's."""
+    """A clip of a file, its end no later than the file's, its duration as the media stage says."""
     start, end = span
-    return clip(path, start, None if end is None else min(end, probe(str(path), access).duration_s))
+    file_end = probe(str(path), access).duration_s
+    last = file_end if end is None else min(end, file_end)
+    made = clip(path, start, None if end is None else last)
+    return dataclasses.replace(made, duration_s=last - (start or 0.0))
 
 
 def look(path: Path, access: Access, *plans: At, span: Span) -> list[Seen]:

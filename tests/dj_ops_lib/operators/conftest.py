@@ -120,7 +120,8 @@ def clip_of(path: Path, **columns: Any) -> Clip:
     header = dataclasses.asdict(probe(str(path), Access((str(path.parent),))))
     if "start_s" in columns:
         header["duration_s"] = columns["end_s"] - columns["start_s"]
-        header["num_frames"] = round(header["duration_s"] * header["fps"])
+        header["num_frames"] = None
+    header["estimated_frames"] = round(header["duration_s"] * header["fps"])
     return Clip("c", "test", "000", video_uri=str(path), **(header | columns))
 
 
