@@ -106,3 +106,9 @@ def test_turning_moves_pixels_as_the_matrix_says(mirrored: bool, rotation: int) 
     image = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3)
     expected = np.rot90(image[:, ::-1] if mirrored else image, -rotation // 90)
     assert (Orientation(mirrored, rotation).apply(image) == expected).all()
+
+
+def test_a_long_edge_by_itself_keeps_the_aspect_ratio() -> None:
+    assert Size(long=320).resolve(1920, 1080) == (320, 180)
+    assert Size(long=320).resolve(1080, 1920) == (180, 320)
+    assert Size(short=100, long=320).resolve(1920, 1080) == (320, 100)
