@@ -68,9 +68,7 @@ def make_media(warehouse: Warehouse, folder: Path, options: EngineOptions) -> No
 def video_seconds_per_second(root: Path, workers: int, number: int) -> float:
     """One round in a warehouse of its own, so that nothing is reused."""
     warehouse = Warehouse(str(root / f"warehouse{number}"))
-    options = EngineOptions(
-        access=Access(roots=(str(root),)), workers=workers, spool=root / "spool"
-    )
+    options = EngineOptions(access=Access(roots=(str(root),)), workers=workers)
     make_media(warehouse, root, options)  # and the workers are started
     operators = (
         make_operator("video_motion_score_filter", {"min_score": 0.0, "size": 128}),

@@ -149,7 +149,7 @@ def run_ours(
     path.write_text(recipe_text(str(root), workers, native=native))
     recipe = load_recipe(path)
     warehouse = Warehouse(str(root / name))
-    options = EngineOptions(Access(()), workers=workers, spool=root / "spool")
+    options = EngineOptions(Access(()), workers=workers)
     started = time.monotonic()
     reports = run_recipe_on_files(warehouse, recipe, paths, options=options)
     seconds = time.monotonic() - started

@@ -173,7 +173,7 @@ def main() -> int:
         root = Path(folder)
         (root / "videos").mkdir()
         write_clips(root / "videos")
-        options = EngineOptions(access=Access(roots=(str(root / "videos"),)), spool=root / "spool")
+        options = EngineOptions(access=Access(roots=(str(root / "videos"),)))
         per_clip = seconds_to_measure(root, options)
         warehouse = Warehouse(str(root / "warehouse"))
         store_measured(warehouse, stored_rows(count))

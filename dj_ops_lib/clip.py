@@ -28,8 +28,6 @@ ERROR = pa.struct(
         ("attempts", pa.int32()),
     ]
 )
-MEASURED = pa.list_(pa.struct([(k, pa.string()) for k in ("operator", "fingerprint", "result")]))
-"""`result` is what a splitter or editor found, as JSON, or `error` where the attempt failed."""
 
 
 def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
@@ -91,7 +89,6 @@ CLIP_SCHEMA = pa.schema(
         _column("keep", pa.bool_(), "whether the clip goes on to the next stage", nullable=False),
         _column("rejected_by", pa.string(), "operator that rejected the clip"),
         _column("error", ERROR, "why the clip could not be processed"),
-        _column("measured", MEASURED, "fingerprints of the measurements stored in this row"),
     ]
 )
 """Columns of every stage table, in order. Operators append theirs."""
@@ -216,12 +213,12 @@ class Clip:
         )
 
     def to_row(self) -> dict[str, Any]:
-        """The row for this clip: kept, not rejected, no error, nothing measured yet."""
+        """The row for this clip: kept, not rejected, no error."""
         row: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         row["edits"] = [e.to_row() for e in self.edits]
         row["captions"] = [dataclasses.asdict(c) for c in self.captions]
         row["tags"] = list(self.tags)
-        row |= {"keep": True, "rejected_by": None, "error": None, "measured": []}
+        row |= {"keep": True, "rejected_by": None, "error": None}
         return row | dict(self.columns)
 
 

@@ -126,6 +126,16 @@ class Operator(pydantic.BaseModel, ABC):
         raise TypeError(f"{self.name} needs nothing but the row: call its measure, not observe")
 
     @property
+    def opens_media(self) -> bool:
+        """Whether measuring opens the file or asks a model, so that it is worth keeping."""
+        return self.resources.model or not isinstance(self.needs(), HeaderOnly)
+
+    @property
+    def results_are_kept(self) -> bool:
+        """Whether what was measured goes into the source's results; failed attempts always do."""
+        return self.opens_media
+
+    @property
     def model_revision(self) -> str | None:
         """Id and revision of the model that the result depends on, if any."""
         return None
@@ -146,10 +156,13 @@ class Operator(pydantic.BaseModel, ABC):
         The operator's own digest followed by the clip's signature, so that a million of them are
         one concatenation of columns: hashing each took 6 us a row and operator (2026-11-22).
         """
-        own = digest(
+        return self.digest() + clip_signature
+
+    def digest(self) -> str:
+        """Name of what is measured, whatever the clip: 32 hex digits."""
+        return digest(
             "measurement", self.name, self.version, self.measuring_parameters(), self.model_revision
         )
-        return own + clip_signature
 
 
 def _decides(field: Any) -> bool:

@@ -118,7 +118,7 @@ def ask_ours(case: Case, media: Path, folder: Path, *, rendered: bool) -> dict[s
         # x264's own default quality, which is what the peer's ffmpeg takes, too.
         recipe, last = dataclasses.replace(recipe, rendering=Rendering(crf=23)), RENDERED
     warehouse = Warehouse(str(folder / "warehouse"))
-    options = EngineOptions(Access(()), workers=2, spool=folder / "spool")
+    options = EngineOptions(Access(()), workers=2)
     paths = [str(media / name) for name in case.files]
     run_recipe_on_files(warehouse, recipe, paths, text="a clip", options=options)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in case.files}

@@ -31,8 +31,6 @@ def split_rows(rows: pl.DataFrame, splitter: Splitter, results: Sequence[str]) -
         splitter: Who cut them.
         results: Their spans, as `encode_spans` wrote them.
 
-    Returns:
-        The rows, and `_first`: whether a row is the first made of its clip.
     """
     parents: list[int] = []
     spans: list[Span | None] = []
@@ -47,9 +45,8 @@ def split_rows(rows: pl.DataFrame, splitter: Splitter, results: Sequence[str]) -
         parents += [row] * len(pieces)
         spans += pieces
     grown = rows[parents]
-    first = [i == 0 or parents[i - 1] != parent for i, parent in enumerate(parents)]
     changes = [_piece(r, s, i) for i, (r, s) in enumerate(zip(_facts(grown), spans, strict=True))]
-    return _with(grown, changes).with_columns(pl.Series("_first", first, dtype=pl.Boolean))
+    return _with(grown, changes)
 
 
 def edit_rows(rows: pl.DataFrame, results: Sequence[str]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """One shard of one table while it is made: what every stage does before and after its own work.
 
-Reads the input, finds what a killed run had finished, and says afterwards where
-the rows come from and what was done. Not here: the work itself (`shard.py`,
+Reads the input, finds what is known of its clips, keeps what is measured, and
+says afterwards where the rows come from and what was done. Not here: the work itself (`shard.py`,
 `probing.py`, `rendering.py`).
 """
 
@@ -16,16 +16,19 @@ import pyarrow as pa
 
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.known_results import KnownResults
 from dj_ops_lib.engine.measuring import Outcome, Task, measure_task
-from dj_ops_lib.engine.memo import Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
-from dj_ops_lib.engine.spool import Spool, spool_folder
+from dj_ops_lib.engine.planner import plan_operators
+from dj_ops_lib.engine.recorded_results import RecordedResults
+from dj_ops_lib.engine.segment import fingerprints
 from dj_ops_lib.engine.tables import read_frame, to_batches
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.operator import Operator
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+from dj_ops_lib.warehouse.results import RESULTS
 
 
 class Making:
@@ -42,6 +45,7 @@ class Making:
 
     Attributes:
         rows: The rows of the input that are kept.
+        results: What was measured of the shard's clips.
 
     Raises:
         WarehouseError: The input table is not there.
@@ -64,14 +68,13 @@ class Making:
         self._shard = shard
         self._options = options
         self._passes: list[Passes] = []
-        self._spool = Spool(
-            spool_folder(options.spool, warehouse.uri, table, shard), options.spool_every_s
-        )
         input_version = warehouse.version(input_table)
         self.rows = read_frame(
             warehouse, input_table, shard, where="keep = true", version=input_version
         )
         source, *recipe, stage = table.split("/")
+        self.results = warehouse.results(source, shard, stage)
+        self._recorded = RecordedResults(self.results, options.results_every_s)
         self._origin = Provenance(
             run_id=run_id,
             source=source,
@@ -84,15 +87,15 @@ class Making:
             rows_in=len(self.rows),
         )
 
-    def recall(self, memo: Memo, operators: Sequence[Operator]) -> None:
-        """Give `memo` what a killed run had finished, and what the table's shard holds."""
-        self._spool.load(memo, operators)
-        if self._warehouse.exists(self._table):
-            add_shard(memo, self._warehouse, operators, self._table, self._shard)
+    def known(self, operators: Sequence[Operator]) -> KnownResults:
+        """What is known of the shard's clips, as far as these operators would measure it."""
+        known = KnownResults(self.results, [o.name for o in operators])
+        add_own_columns(known, self._warehouse, operators, self._table, self._shard)
+        return known
 
     def passes(self, function: Callable[[Task, Access], Outcome] = measure_task) -> Passes:
         """What runs `function` over clips in worker processes, for this shard."""
-        made = Passes(self._options, self._spool, self._table, self._shard, function)
+        made = Passes(self._options, self._recorded, self._table, self._shard, function)
         self._passes.append(made)
         return made
 
@@ -114,15 +117,24 @@ class Making:
         )
 
     def commit(self, rows: pl.DataFrame, schema: pa.Schema, origin: Provenance) -> int:
-        """Make `rows` the shard; returns the version that holds them."""
+        """Make `rows` the shard, once what they rest on is kept; returns their version."""
+        self.keep_results(origin)
         return self._warehouse.replace_shard(
             self._table, self._shard, to_batches(rows, schema), schema=schema, provenance=origin
+        )
+
+    def keep_results(self, origin: Provenance) -> None:
+        """Put what was measured into the source's results."""
+        self._recorded.fold(
+            dataclasses.replace(
+                origin, stage=RESULTS, operators=(), recipe_hash="", measuring_fingerprint=""
+            )
         )
 
     def finish(
         self, version: int, rows: pl.DataFrame, *, touched: int, tallies: Sequence[Tally]
     ) -> StageReport:
-        """Forget what was kept for a killed run, and tell what was done.
+        """Tell what was done.
 
         Args:
             version: The version that holds the rows.
@@ -130,7 +142,6 @@ class Making:
             touched: Input rows for which something was measured now.
             tallies: What each operator did.
         """
-        self._spool.remove()
         kept = rows.filter("keep")
         workers = sum(p.cpu_seconds for p in self._passes)
         return StageReport(
@@ -151,17 +162,36 @@ class Making:
         )
 
 
-def known_to(warehouse: Warehouse, operators: Sequence[Operator], table: str) -> list[Operator]:
-    """The operators whose columns a table has, in the types that they are declared with."""
-    types = {f.name: f.type for f in warehouse.schema(table)}
-    return [o for o in operators if all(types.get(c.name) == c.type for c in o.columns)]
-
-
-def add_shard(
-    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
+def add_own_columns(
+    known: KnownResults,
+    warehouse: Warehouse,
+    operators: Sequence[Operator],
+    table: str,
+    shard: str,
 ) -> None:
-    """Give `memo` what a table's shard holds of these operators."""
-    known = known_to(warehouse, operators, table)
-    if known:
-        columns = ["measured", "error", *(c.name for o in known for c in o.columns)]
-        memo.add_rows(read_frame(warehouse, table, shard, columns=columns), known)
+    """Tell `known` what the stage's own shard holds of these operators.
+
+    The commit says what each of them measured; the clip's signature says of what. The rows are
+    those of the stage's end, so this holds for the operators after its last splitter or editor.
+    """
+    last = plan_operators(operators)[-1]
+    if last.barrier is not None or not warehouse.exists(table):
+        return
+    commit = warehouse.last_commit(table, shard)
+    if commit is None or commit.provenance is None:
+        return
+    digests = {use.operator: use.digest for use in commit.provenance.operators}
+    types = {f.name: f.type for f in warehouse.schema(table)}
+    stored = [
+        o
+        for o in last.operators
+        if o.columns
+        and digests.get(o.name) == o.digest()
+        and all(types.get(c.name) == c.type for c in o.columns)
+    ]
+    if not stored:
+        return
+    read = dict.fromkeys(c for o in stored for c in (*o.reads, *(c.name for c in o.columns)))
+    rows = read_frame(warehouse, table, shard, columns=list({"signature": None} | read))
+    for operator in stored:
+        known.add_columns(operator, rows, fingerprints(operator, rows))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,14 +42,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_spool() -> Path:
-    """Folder for unfinished shards: `DJ_SPOOL`, else one in the user's cache folder."""
-    if "DJ_SPOOL" in os.environ:
-        return Path(os.environ["DJ_SPOOL"])
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "dj_sora" / "spool"
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Settings of a run.
@@ -66,8 +57,7 @@ class EngineOptions:
             its error class.
         retry_errors: Error classes to try again although the attempts are used up; `all` for all.
         measure_all: Measure every operator on every clip, rejected or not.
-        spool: Folder for results of unfinished shards.
-        spool_every_s: Seconds between two writes to it.
+        results_every_s: Seconds between two writes of what was measured, before the stage is done.
         progress: Called in this process whenever a clip is done.
     """
 
@@ -80,8 +70,7 @@ class EngineOptions:
     attempts: int = 3
     retry_errors: tuple[str, ...] = ()
     measure_all: bool = False
-    spool: Path = dataclasses.field(default_factory=default_spool)
-    spool_every_s: float = 3.0
+    results_every_s: float = 3.0
     progress: Callable[[Progress], None] | None = None
 
     def deadline(self, duration_s: float | None) -> float:

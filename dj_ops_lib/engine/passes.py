@@ -1,4 +1,4 @@
-"""Passes over clips in worker processes: longest first, spooled, counted, shown.
+"""Passes over clips in worker processes: longest first, recorded, counted, shown.
 
 The glue between the pure runner and the pool. Not here: either of them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dj_ops_lib.engine.measuring import Failure, Outcome, Task, measure_task
 from dj_ops_lib.engine.options import EngineOptions, Progress
-from dj_ops_lib.engine.spool import Spool
+from dj_ops_lib.engine.recorded_results import RecordedResults
 from dj_ops_lib.media.access import Access
 
 
@@ -21,7 +21,7 @@ class Passes:
 
     Args:
         options: Settings of the run.
-        spool: Takes every result as it comes.
+        results: Takes every result as it comes.
         table: Table that is being made, for the progress display.
         shard: Shard that is being made, for the progress display.
         function: What a worker does with a task.
@@ -30,14 +30,14 @@ class Passes:
     def __init__(
         self,
         options: EngineOptions,
-        spool: Spool,
+        results: RecordedResults,
         table: str,
         shard: str,
         function: Callable[[Task, Access], Outcome] = measure_task,
     ) -> None:
         self.cpu_seconds = 0.0
         self._options = options
-        self._spool = spool
+        self._results = results
         self._table = table
         self._shard = shard
         self._function = function
@@ -57,7 +57,7 @@ class Passes:
             workers=options.workers,
             memory_mb=options.memory_mb,
             deadlines=[options.deadline(tasks[i].clip.duration_s) for i in order],
-            idle=self._spool.flush_if_due,
+            idle=self._results.flush_if_due,
         )
         names = tuple(dict.fromkeys(n for t in tasks for n, _ in t.operators))
         video_seconds, errors = 0.0, 0
@@ -66,7 +66,7 @@ class Passes:
                 task = tasks[order[place]]
                 failed = isinstance(result, Failure)
                 outcome = Outcome.failed(task, result) if isinstance(result, Failure) else result
-                self._spool.add(task, outcome)
+                self._results.add(task, outcome)
                 self.cpu_seconds += outcome.cpu_seconds
                 video_seconds += task.clip.duration_s or 0.0
                 errors += failed or any(m.failure for m in outcome.measurements.values())
@@ -77,6 +77,8 @@ class Passes:
                         )
                     )
                 yield order[place], outcome
+        except BaseException:  # also where the loop is left early: the stage will not end
+            self._results.flush()
+            raise
         finally:
             results.close()
-            self._spool.flush()

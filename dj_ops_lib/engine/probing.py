@@ -22,6 +22,7 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest, signature
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.barriers import estimated_frames
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.known_results import RESULT, KnownResults
 from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import (
     NOT_THE_CLIPS_FAULT,
@@ -31,7 +32,6 @@ from dj_ops_lib.engine.measuring import (
     Task,
     failure_of,
 )
-from dj_ops_lib.engine.memo import FAILED, RESULT, Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.errors import MediaError
@@ -89,6 +89,11 @@ class Probe(Annotator):
     )
     identity: str = "sha256"
 
+    @property
+    def opens_media(self) -> bool:
+        """It does, although it is asked for files and not for clips."""
+        return True
+
 
 def probe_task(task: Task, access: Access) -> Outcome:
     """Identify and probe one file; runs in a worker process."""
@@ -145,9 +150,7 @@ def probe_shard(
         code_version=code_version,
     )
     operator = Probe(identity=options.access.identity)
-    memo = Memo()
-    making.recall(memo, (operator,))
-    files = _Files(operator, options, memo)
+    files = _Files(operator, options, making.known((operator,)), source, shard)
     ids = making.rows["source_id"].to_list()
     with ThreadPoolExecutor(LOOKUPS) as threads:
         located = {i: locate(i) if i is not None else None for i in dict.fromkeys(ids)}
@@ -155,7 +158,7 @@ def probe_shard(
     measured = files.probe(making.passes(probe_task))
     made = [_row(r, files.of[r["source_id"]]) for r in making.rows.to_dicts()]
     frame = pl.DataFrame(pa.Table.from_pylist(made, CLIP_SCHEMA))
-    use = OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version)
+    use = OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version, operator.digest())
     origin = making.origin((use,), fingerprint=operator.fingerprint())
     version = making.commit(frame, CLIP_SCHEMA, origin)
     kept = frame.filter("keep")
@@ -180,11 +183,14 @@ class _File:
 class _Files:
     """The files of a shard, by the dataset's id of the video."""
 
-    def __init__(self, operator: Probe, options: EngineOptions, memo: Memo) -> None:
+    def __init__(
+        self, operator: Probe, options: EngineOptions, known: KnownResults, source: str, shard: str
+    ) -> None:
         self.of: dict[str | None, _File] = {}
         self._operator = operator
         self._options = options
-        self._memo = memo
+        self._known = known
+        self._source, self._shard = source, shard
 
     def find(self, source_id: str | None, uri: str | None) -> None:
         """Note where a file is and which state it is in; opens nothing."""
@@ -204,8 +210,8 @@ class _Files:
         """
         waiting = {k: f for k, f in self.of.items() if f.fingerprint is not None}
         prints = pl.Series([f.fingerprint for f in waiting.values()], dtype=pl.String)
-        known = self._memo.lookup(self._operator, prints).to_dicts()
-        failures = self._memo.failures(prints)
+        known = self._known.lookup(self._operator, prints).to_dicts()
+        failures = self._known.failures(prints)
         tasks: list[Task] = []
         ids: list[str | None] = []
         for position, (source_id, file) in enumerate(waiting.items()):
@@ -218,7 +224,7 @@ class _Files:
             ):
                 file.error = failure.error
             else:
-                clip = Clip(clip_id="", source="", shard="", video_uri=file.uri)
+                clip = Clip("", self._source, self._shard, source_id, video_uri=file.uri)
                 tried = failure.error["attempts"] if failure is not None else 0
                 operators = ((MEDIA, self._operator),)
                 tasks.append(Task(clip, operators, (file.fingerprint or "",), tried))
@@ -249,10 +255,6 @@ def _state(uri: str, access: Access) -> str:
 def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
     """The row of the media table for a row of the raw table."""
     row = row | {"video_uri": file.uri, "rejected_by": None, "error": file.error}
-    if file.fingerprint is not None:
-        result = file.facts.get(RESULT) if file.facts else FAILED
-        entry = {"operator": MEDIA, "fingerprint": file.fingerprint, "result": result}
-        row["measured"] = [entry]
     if file.error is not None:
         word = file.error["class"]
         row |= {"availability": word if word in AVAILABILITY else "corrupt", "keep": False}

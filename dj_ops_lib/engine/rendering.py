@@ -19,9 +19,9 @@ import polars as pl
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest
 from dj_ops_lib.engine.decisions import Tally
+from dj_ops_lib.engine.known_results import ERROR_TYPE, KnownResults
 from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
-from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, Memo, entries_of, entries_to_lists
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
 from dj_ops_lib.media.access import ObjectStore
@@ -48,6 +48,11 @@ class Render(Annotator):
     columns: ClassVar[tuple[Column, ...]] = RENDERED_COLUMNS
     folder: str
     rendering: Rendering
+
+    @property
+    def results_are_kept(self) -> bool:
+        """Files are found by their names."""
+        return False
 
     def measuring_parameters(self) -> dict[str, Any]:
         """What shows in a file; where it lies does not."""
@@ -116,16 +121,17 @@ def render_shard(
     place_of_files = destination(folder, ObjectStore())
     sweep(place_of_files.scratch)
     operator = Render(folder=place_of_files.uri, rendering=rendering)
-    memo = Memo()
-    making.recall(memo, (operator,))
+    known = KnownResults(making.results, (RENDERED,))
     passes = making.passes(render_task)
     try:
-        files = _render(rows, operator, place_of_files, options, memo, passes)
+        files = _render(rows, operator, place_of_files, options, known, passes)
     finally:
         place_of_files.remove(rendering.name(s) for s in warehouse.taken_down(rows.to_arrow()))
-    frame = _with_files(rows, operator, files)
+    frame = _with_files(rows, files)
     fingerprint = operator.fingerprint()
-    use = OperatorUse(RENDERED, rendering.model_dump(mode="json"), operator.version)
+    use = OperatorUse(
+        RENDERED, rendering.model_dump(mode="json"), operator.version, operator.digest()
+    )
     recipe_hash = digest("recipe", fingerprint)
     origin = making.origin((use,), fingerprint=fingerprint, recipe_hash=recipe_hash)
     version = making.commit(frame, recipe.rendered_schema, origin)
@@ -153,13 +159,13 @@ def _render(
     operator: Render,
     place_of_files: Destination,
     options: EngineOptions,
-    memo: Memo,
+    known: KnownResults,
     passes: Passes,
 ) -> dict[str, _File]:
     """The files of the clips, by signature; clips of equal content share one."""
     distinct = rows.unique("signature", keep="first", maintain_order=True)
     prints = [operator.fingerprint(s) for s in distinct["signature"]]
-    failures = memo.failures(pl.Series(prints, dtype=pl.String))
+    failures = known.failures(pl.Series(prints, dtype=pl.String))
     named = [operator.rendering.name(s) for s in distinct["signature"]]
     stored = place_of_files.find(named)
     files: dict[str, _File] = {}
@@ -186,24 +192,12 @@ def _render(
     return files
 
 
-def _with_files(rows: pl.DataFrame, operator: Render, files: Mapping[str, _File]) -> pl.DataFrame:
+def _with_files(rows: pl.DataFrame, files: Mapping[str, _File]) -> pl.DataFrame:
     """The rows of the rendered table. Nothing in them tells which run made a file."""
     of_row = [files[s] for s in rows["signature"]]
-    entries = pl.DataFrame(
-        {
-            "_row": pl.int_range(len(rows), dtype=pl.UInt32, eager=True),
-            "operator": pl.repeat(RENDERED, len(rows), dtype=pl.String, eager=True),
-            "fingerprint": pl.Series(
-                [operator.fingerprint(s) for s in rows["signature"]], dtype=pl.String
-            ),
-            "result": pl.Series([FAILED if f.error else None for f in of_row], dtype=pl.String),
-        }
-    )
-    measured = pl.concat([entries_of(rows), entries])
     return rows.with_columns(
         pl.Series("keep", [f.error is None for f in of_row], dtype=pl.Boolean),
         pl.Series("error", [f.error for f in of_row], dtype=ERROR_TYPE),
-        entries_to_lists(measured, len(rows)),
         pl.Series("rendered_uri", [f.columns.get("rendered_uri") for f in of_row], pl.String),
         pl.Series("rendered_bytes", [f.columns.get("rendered_bytes") for f in of_row], pl.Int64),
     )

@@ -15,7 +15,7 @@ import polars as pl
 
 from dj_ops_lib.engine.barriers import edit_rows, split_rows
 from dj_ops_lib.engine.decisions import Decisions, Mask, Tally
-from dj_ops_lib.engine.memo import ERROR_TYPE, Memo
+from dj_ops_lib.engine.known_results import ERROR_TYPE, KnownResults
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import Cost
 from dj_ops_lib.engine.planner import plan_operators
@@ -31,7 +31,7 @@ class StageRun:
     Attributes:
         rows: The rows of the output, in the order of the input.
         tallies: What each operator did, in the order in which they were applied.
-        touched: Positions of the input rows for which something was measured now.
+        touched: Positions of the input rows for which something was opened or asked now.
         split: Input rows that were replaced by pieces.
     """
 
@@ -45,7 +45,7 @@ def run_operators(
     rows: pl.DataFrame,
     operators: Sequence[Operator],
     *,
-    memo: Memo,
+    known: KnownResults,
     measure: Measure,
     options: EngineOptions,
     costs: Mapping[str, Cost] | None = None,
@@ -55,7 +55,7 @@ def run_operators(
     Args:
         rows: Kept rows of the input table, with the columns of `CLIP_SCHEMA` at least.
         operators: In the order of the recipe; deduplicators are measured only.
-        memo: What is known already.
+        known: What is known already.
         measure: Runs passes over clips.
         options: Settings of the run.
         costs: What the operators have cost so far; changes what is measured first, no result.
@@ -76,7 +76,7 @@ def run_operators(
         state = SegmentState(frame, segment)
         for wave in segment.waves:
             rows_measured = run_wave(
-                state, wave, memo=memo, measure=measure, options=options, costs=costs or {}
+                state, wave, known=known, measure=measure, options=options, costs=costs or {}
             )
             touched |= set(frame["_order"].gather(sorted(rows_measured)).to_list())
         if segment.barrier is None:
@@ -107,9 +107,7 @@ def _close(state: SegmentState, barrier: Operator) -> tuple[pl.DataFrame, pl.Dat
     alive = pl.Series(decisions.alive)
     over, on = rows.filter(~alive), rows.filter(alive)
     found = results.filter(alive).to_list()
-    if isinstance(barrier, Splitter):
-        on = state.keep_result_on_first(split_rows(on, barrier, found), barrier)
-    else:
-        on = edit_rows(on, found)
+    splits = isinstance(barrier, Splitter)
+    on = split_rows(on, barrier, found) if splits else edit_rows(on, found)
     decisions.tallies[barrier.name].rows_out = len(on)
     return over, on

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from dj_ops_lib.clip import digest
 from dj_ops_lib.engine.decisions import Decisions, Mask
+from dj_ops_lib.engine.known_results import ERROR_TYPE, RESULT, KnownResults
 from dj_ops_lib.engine.measuring import Measurement
-from dj_ops_lib.engine.memo import ERROR_TYPE, FAILED, RESULT, Memo, entries_of, entries_to_lists
 from dj_ops_lib.engine.planner import Segment
 from dj_ops_lib.operator import Operator
 
@@ -38,11 +38,11 @@ class SegmentState:
         self.fingerprints: dict[str, pl.Series] = {}
         self.values: dict[str, pl.DataFrame] = {}
 
-    def look_up(self, operator: Operator, memo: Memo) -> None:
+    def look_up(self, operator: Operator, known: KnownResults) -> None:
         """Take what is stored for `operator`."""
         prints = fingerprints(operator, self.rows)
         self.fingerprints[operator.name] = prints
-        self.values[operator.name] = memo.lookup(operator, prints)
+        self.values[operator.name] = known.lookup(operator, prints)
 
     def found(self, operator: Operator) -> Mask:
         """Rows whose measurement is known."""
@@ -70,7 +70,7 @@ class SegmentState:
         self.rows = self.rows.with_columns(values[c.name] for c in operator.columns)
 
     def finish(self) -> pl.DataFrame:
-        """The rows with `keep`, `rejected_by`, `error` and `measured`."""
+        """The rows with `keep`, `rejected_by` and `error`."""
         state = self.decisions
         names = pl.Series([*state.names, None], dtype=pl.String)
         errors = [state.errors.get(i) for i in range(len(self.rows))] if state.errors else None
@@ -78,44 +78,7 @@ class SegmentState:
             pl.Series("keep", state.alive),
             names[state.rejected_by].alias("rejected_by"),
             pl.Series("error", errors, dtype=ERROR_TYPE) if errors else pl.col("error"),
-            self._measured(),
         )
-
-    def _measured(self) -> pl.Series:
-        """The rows' `measured`, with this segment's entries in place of older ones."""
-        own_names = [o.name for o in self.segment.operators]
-        flat = [entries_of(self.rows).filter(~pl.col("operator").is_in(own_names))]
-        for operator in self.segment.operators:
-            values = self.values[operator.name]
-            failed = np.zeros(len(self.rows), dtype=bool)
-            own = [r for r, e in self.decisions.errors.items() if e["operator"] == operator.name]
-            failed[own] = True
-            failed &= ~self.found(operator)
-            entries = pl.DataFrame({"_row": pl.int_range(len(values), dtype=pl.UInt32, eager=True)})
-            result = pl.when(pl.Series(failed)).then(pl.lit(FAILED)).otherwise(values[RESULT])
-            entries = entries.with_columns(
-                pl.lit(operator.name).alias("operator"),
-                self.fingerprints[operator.name].alias("fingerprint"),
-                result.alias("result"),
-            )
-            flat.append(entries.filter(values["_found"] | pl.Series(failed)))
-        return entries_to_lists(pl.concat(flat), len(self.rows))
-
-    def keep_result_on_first(self, rows: pl.DataFrame, splitter: Operator) -> pl.DataFrame:
-        """Drop the splitter's result from all but the first piece of a clip, and `_first`."""
-        if rows["_first"].all():
-            return rows.drop("_first")
-        element = pl.element()
-        bare = element.struct.with_fields(
-            pl.when(pl.field("operator") == splitter.name)
-            .then(None)
-            .otherwise(pl.field("result"))
-            .alias("result")
-        )
-        cleared = pl.col("measured").list.eval(bare)
-        return rows.with_columns(
-            pl.when("_first").then(pl.col("measured")).otherwise(cleared).alias("measured")
-        ).drop("_first")
 
 
 def fingerprints(operator: Operator, rows: pl.DataFrame) -> pl.Series:

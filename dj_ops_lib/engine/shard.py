@@ -1,7 +1,7 @@
 """One stage over one shard: reads its input, runs it, commits its rows, reports.
 
-The entry points of the engine. Everything that a re-run must find again is in
-the table; what a killed run had finished is in the spool.
+The entry points of the engine. What a re-run must find again is in the source's
+results.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import polars as pl
 
 from dj_ops_lib.engine import summary
 from dj_ops_lib.engine.decisions import Tally
-from dj_ops_lib.engine.making import Making, add_shard, known_to
-from dj_ops_lib.engine.memo import Memo
+from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import RECENT_COMMITS, Cost, costs_of
 from dj_ops_lib.engine.probing import probe_shard
@@ -65,13 +64,10 @@ def process_shard(
     making = Making(
         warehouse, table, input_table, shard, options, run_id=run_id, code_version=code_version
     )
-    memo = Memo(lambda it: _add_other_tables(it, warehouse, operators, table, shard))
-    making.recall(memo, operators)
-    memo.add_rows(making.rows, known_to(warehouse, operators, input_table))
     run = run_operators(
         making.rows,
         operators,
-        memo=memo,
+        known=making.known(operators),
         measure=making.passes(),
         options=options,
         costs=recent_costs(warehouse, table),
@@ -83,6 +79,7 @@ def process_shard(
     )
     schema, tallies = recipe.schema(chosen), run.tallies
     if deduplicator is not None:
+        making.keep_results(origin)
         done = settle(warehouse, table, run.rows, deduplicator, schema=schema, by=origin)
         tallies = _without_copies(tallies, done.rows)
     else:
@@ -139,6 +136,7 @@ def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ..
             o.name,
             o.model_dump(mode="json"),
             o.version,
+            o.digest(),
             rows_in=tallies[o.name].rows_in,
             rejected=tallies[o.name].rejected,
             measured=tallies[o.name].measured,
@@ -147,14 +145,3 @@ def _uses(operators: Sequence[Operator], run: StageRun) -> tuple[OperatorUse, ..
         )
         for o in operators
     )
-
-
-def _add_other_tables(
-    memo: Memo, warehouse: Warehouse, operators: Sequence[Operator], table: str, shard: str
-) -> None:
-    """Remember what the source's other stage tables hold, those of the same stage first."""
-    source, _, stage = table.split("/")
-    others = [t for t in warehouse.tables() if t.startswith(f"{source}/") and t.count("/") == 2]
-    for name in sorted(others, key=lambda t: (not t.endswith(f"/{stage}"), t)):
-        if name != table:
-            add_shard(memo, warehouse, operators, name, shard)

@@ -13,8 +13,8 @@ import polars as pl
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.engine.decisions import Mask
-from dj_ops_lib.engine.measuring import Measurement, Outcome, Task, measure_row
-from dj_ops_lib.engine.memo import Memo
+from dj_ops_lib.engine.known_results import KnownResults
+from dj_ops_lib.engine.measuring import OPERATOR_ERROR, Measurement, Outcome, Task, measure_row
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Wave
@@ -35,7 +35,7 @@ def run_wave(
     state: SegmentState,
     wave: Wave,
     *,
-    memo: Memo,
+    known: KnownResults,
     measure: Measure,
     options: EngineOptions,
     costs: Mapping[str, Cost],
@@ -43,17 +43,19 @@ def run_wave(
     """Look up, measure and decide one wave.
 
     Returns:
-        Positions of the rows for which something was measured now.
+        Positions of the rows for which a file was opened or a model asked now.
     """
     for operator in wave.operators:
-        state.look_up(operator, memo)
+        state.look_up(operator, known)
     decisions = state.decisions
     wanted = decisions.alive.copy()
     if options.measure_all:
         wanted[:] = True
         wanted[list(decisions.errors)] = False
     missing = {o.name: wanted & ~state.found(o) for o in wave.operators}
-    attempts = _skip_quarantined(state, wave, missing, memo, options)
+    if wave.opens_media:
+        _search_elsewhere(state, wave, missing, known)
+    attempts = _skip_quarantined(state, wave, missing, known, options)
     touched: set[int] = set()
     together = options.measure_all or not wave.opens_media
     seen: list[Operator] = []
@@ -68,7 +70,19 @@ def run_wave(
     for operator in wave.operators:
         if operator is not state.segment.barrier:
             decisions.decide(operator, _rejecting(operator, state.rows))
-    return touched
+    return touched if wave.opens_media else set()
+
+
+def _search_elsewhere(
+    state: SegmentState, wave: Wave, missing: dict[str, Mask], known: KnownResults
+) -> None:
+    """Take what other shards of the source know of content that is about to be measured."""
+    prints = [state.fingerprints[name].filter(pl.Series(m)) for name, m in missing.items()]
+    if not known.search_elsewhere(pl.concat(prints)):
+        return
+    for operator in wave.operators:
+        state.look_up(operator, known)
+        missing[operator.name] &= ~state.found(operator)
 
 
 def _measure(
@@ -126,10 +140,13 @@ def _skip_quarantined(
     state: SegmentState,
     wave: Wave,
     missing: dict[str, Mask],
-    memo: Memo,
+    known: KnownResults,
     options: EngineOptions,
 ) -> dict[int, int]:
     """Take stored errors of clips that are not tried again.
+
+    Where the whole pass failed, nobody looks at the clip: the error stands at the first operator
+    that lacks a value, or one that never looked would reject it and hide why.
 
     Returns:
         How often a clip was tried before, by row, for those that are.
@@ -138,12 +155,16 @@ def _skip_quarantined(
     for operator in wave.operators:
         rows = np.flatnonzero(missing[operator.name])
         prints = state.fingerprints[operator.name].gather(rows)
-        for position, failure in memo.failures(prints).items():
+        for position, failure in known.failures(prints).items():
             row, error = int(rows[position]), failure.error
+            if not missing[operator.name][row]:
+                continue  # another operator's failure says it already
             if failure.of_this_run or not options.may_try(error["class"], error["attempts"]):
-                state.decisions.failures[operator.name][row] = error
-                for mask in missing.values():
-                    mask[row] = False
+                own = error["class"] == OPERATOR_ERROR
+                lacking = [operator.name] if own else [n for n, m in missing.items() if m[row]]
+                state.decisions.failures[lacking[0]][row] = error
+                for name in lacking:
+                    missing[name][row] = False
             else:
                 attempts[row] = max(attempts.get(row, 0), error["attempts"])
     return attempts

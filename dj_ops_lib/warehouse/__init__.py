@@ -14,12 +14,23 @@ they come with the first call that touches a table.
 * `explain.py`    from a clip back to the annotation line it came from
 * `versions.py`   tags; `diff.py` what changed between two versions
 * `maintenance.py` compaction, indices, cleanup, orphans; `verify.py` the check before cleanup
+* `results.py`    what was measured, by fingerprint; `results_spool.py` what no table holds yet,
+                  `shard_results.py` both, for the stage that measures a shard
 * `tombstones.py` what must never come back; `takedown.py` removing it everywhere
 """
 
 from __future__ import annotations
 
 from dj_ops_lib.warehouse.provenance import Commit, OperatorUse, Provenance
+from dj_ops_lib.warehouse.results import RESULT_SCHEMA
+from dj_ops_lib.warehouse.shard_results import ShardResults
 from dj_ops_lib.warehouse.warehouse import Warehouse
 
-__all__ = ["Commit", "OperatorUse", "Provenance", "Warehouse"]
+__all__ = [
+    "RESULT_SCHEMA",
+    "Commit",
+    "OperatorUse",
+    "Provenance",
+    "ShardResults",
+    "Warehouse",
+]

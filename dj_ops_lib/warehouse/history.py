@@ -20,6 +20,9 @@ from dj_ops_lib.warehouse.store import INTERNAL, Store
 if TYPE_CHECKING:
     import lance
 
+_REACHES = (64, 1_000, 1_000_000_000)
+"""Latest versions that are read at a time to find a shard's last commit."""
+
 _ARCHIVE = pa.schema(
     [
         pa.field("table_id", pa.string(), nullable=False),
@@ -68,6 +71,29 @@ def shard_commits(history: Iterable[Commit]) -> dict[str, Commit]:
         if commit.shard is not None:
             found.setdefault(commit.shard, commit)
     return found
+
+
+def last_of_shard(
+    store: Store, table: str, dataset: lance.LanceDataset, shard: str
+) -> Commit | None:
+    """The commit that last wrote a shard; None if the table was restored or overwritten since.
+
+    The latest commits are read first: the shard is often among them, and thousands take seconds.
+    """
+    before = dataset.version
+    for reach in _REACHES:
+        since = max(0, dataset.version - reach)
+        for commit in reversed(commits(store, table, dataset, since)):
+            if commit.version > before:
+                continue
+            if commit.kind in {"restore", "overwrite"}:
+                return None
+            if commit.shard == shard:
+                return commit
+        if since == 0:
+            break
+        before = since
+    return None
 
 
 def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:

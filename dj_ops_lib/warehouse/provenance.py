@@ -25,6 +25,7 @@ class OperatorUse:
         operator: Name of the operator, or of the step where no operator ran (`ingest`, `media`).
         parameters: Its parameters as JSON values.
         version: The operator's `version`.
+        digest: Of what it measures; with a clip's signature the name of a result.
         rows_in: Rows that reached it.
         rejected: Rows that it rejected.
         measured: Clips that it measured for this commit.
@@ -35,6 +36,7 @@ class OperatorUse:
     operator: str
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     version: str = "1"
+    digest: str = ""
     rows_in: int = 0
     rejected: int = 0
     measured: int = 0

@@ -23,6 +23,9 @@ from dj_ops_lib.errors import WarehouseError
 INTERNAL = "_warehouse"
 """Folder of the warehouse's own tables: archived history and tombstones."""
 
+SPOOL = "_results_spool"
+"""Folder of results that no table holds yet."""
+
 _OPENINGS = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
@@ -149,6 +152,8 @@ class Store:
             if entry.type != pyarrow.fs.FileType.Directory:
                 continue
             name = f"{folder}/{entry.base_name}" if folder else entry.base_name
+            if name == SPOOL:
+                continue
             if name.endswith(".lance"):
                 yield name.removesuffix(".lance")
             else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from dj_ops_lib.warehouse import rendered_files, tombstones
+from dj_ops_lib.warehouse import rendered_files, results_spool, tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
 from dj_ops_lib.warehouse.locate import located
 from dj_ops_lib.warehouse.maintenance import purge
@@ -101,6 +101,7 @@ def takedown(
     )
     tombstones.append(store, everything.stones, reason)
     touched = []
+    results_spool.take_down(store, everything)
     for table in store.tables():
         removed = _removed(store, table, everything, reason, found)
         if removed is not None:

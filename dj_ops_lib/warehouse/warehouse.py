@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.explain import Explanation
     from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
     from dj_ops_lib.warehouse.rendered_files import Pruning
+    from dj_ops_lib.warehouse.shard_results import ShardResults
     from dj_ops_lib.warehouse.store import Store
     from dj_ops_lib.warehouse.takedown import Takedown
     from dj_ops_lib.warehouse.tombstones import Tombstone
@@ -153,6 +154,12 @@ class Warehouse:
 
         return write.overwrite(self._store, table, batches, schema=schema, provenance=provenance)
 
+    def results(self, source: str, shard: str, stage: str) -> ShardResults:
+        """What was measured of a shard's clips, for a stage that measures more of them."""
+        from dj_ops_lib.warehouse.shard_results import ShardResults
+
+        return ShardResults(self._store, source, shard, stage)
+
     # --- reading -----------------------------------------------------------------------------
 
     def read_shard(
@@ -227,6 +234,12 @@ class Warehouse:
         from dj_ops_lib.warehouse import history
 
         return history.commits(self._store, table, self._store.open(table), since)
+
+    def last_commit(self, table: str, shard: str) -> Commit | None:
+        """The commit that wrote a shard as it is; None where a whole table was written since."""
+        from dj_ops_lib.warehouse import history
+
+        return history.last_of_shard(self._store, table, self._store.open(table), shard)
 
     def explain(self, table: str, clip_id: str) -> Explanation:
         """Walk a clip back through its parents and tables to its annotation line.

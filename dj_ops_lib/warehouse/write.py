@@ -35,12 +35,19 @@ def replace_shard(
     schema: pa.Schema,
     provenance: Provenance,
     expected_version: int | None = None,
+    rests_on: int | None = None,
 ) -> int:
-    """See `Warehouse.replace_shard`."""
+    """See `Warehouse.replace_shard`.
+
+    With `rests_on`, a version of this table that the rows were made from, a change of the same
+    shard since then is a conflict, too.
+    """
     _check_declared(table, shard, schema)
     found = store.find(table)
     started = found.version if found is not None else 0
     base, rival_shard = (started, shard) if expected_version is None else (expected_version, None)
+    if rests_on is not None:
+        base, rival_shard = rests_on, shard
     if base > started:
         raise ConflictError(
             f"table '{table}' was expected at version {base} and is at version {started}; it was "

@@ -48,7 +48,6 @@ def msr_vtt_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def definitions(msr_vtt_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The project's definitions over `msr_vtt_files` and an empty warehouse."""
     monkeypatch.setenv("DJ_DATA", str(msr_vtt_files))
-    monkeypatch.setenv("DJ_SPOOL", str(tmp_path / "spool"))
     return build_defs(
         warehouse=WarehouseResource(uri=str(tmp_path / "warehouse")), compute=Compute(workers=1)
     )

@@ -54,7 +54,6 @@ def copies(tmp_path, monkeypatch):
     tables = {"info": {}, "videos": videos, "sentences": sentences}
     (folder / "train_val_videodatainfo.json").write_text(json.dumps(tables), encoding="utf-8")
     monkeypatch.setenv("DJ_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("DJ_SPOOL", str(tmp_path / "spool"))
     path = tmp_path / "best.yaml"
     path.write_text(RECIPE)
     config = SourceConfig(name="msr_vtt", rows_per_shard=2)

@@ -26,7 +26,6 @@ render: {preset: ultrafast, cut: copy}
 def rendering(msr_vtt_files, tmp_path, monkeypatch):
     """Definitions of one source and one recipe that renders."""
     monkeypatch.setenv("DJ_DATA", str(msr_vtt_files))
-    monkeypatch.setenv("DJ_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("DJ_RENDERED", str(tmp_path / "files"))
     path = tmp_path / "small.yaml"
     path.write_text(RECIPE)

@@ -52,15 +52,10 @@ def test_a_clip_survives_the_way_through_arrow(
     assert Clip.from_row(row) == clip
 
 
-def test_a_new_row_is_kept_and_has_no_error_and_no_measurement() -> None:
+def test_a_new_row_is_kept_and_has_no_error() -> None:
     row = Clip(clip_id="c", source="s", shard="00000").to_row()
     assert set(CLIP_SCHEMA.names) == set(row)
-    assert (row["keep"], row["rejected_by"], row["error"], row["measured"]) == (
-        True,
-        None,
-        None,
-        [],
-    )
+    assert (row["keep"], row["rejected_by"], row["error"]) == (True, None, None)
 
 
 def test_ids_are_the_same_in_another_process() -> None:

@@ -26,7 +26,6 @@ class Demo:
     @property
     def environment(self) -> dict[str, str]:
         places = {"DJ_DATA": "data", "DJ_WAREHOUSE": "warehouse", "DAGSTER_HOME": "dagster_home"}
-        places |= {"DJ_SPOOL": "spool"}
         return os.environ | {k: str(self.folder / v) for k, v in places.items()}
 
     @property

@@ -45,7 +45,7 @@ def environment(demo, tmp_path) -> dict[str, str]:
     home.mkdir()
     shutil.copy(ROOT / "deployments" / "local" / "dagster.yaml", home)
     places = {"DAGSTER_HOME": str(home), "DJ_WAREHOUSE": str(tmp_path / "warehouse")}
-    environment = demo.environment | places | {"DJ_SPOOL": str(tmp_path / "spool")}
+    environment = demo.environment | places
     subprocess.run(
         Run(("panda70m",), None).command(), cwd=ROOT, env=environment, check=True, text=True
     )

@@ -25,7 +25,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("DJ_", "
 
 def dj(folder: Path, *arguments: str, expect: int = 0, **environment: str) -> str:
     """What `dj` prints, run in this process so that worker processes are started once."""
-    settings = {"COLUMNS": "200", "DJ_SPOOL": str(folder / "spool")} | environment
+    settings = {"COLUMNS": "200"} | environment
     printed, complained = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(folder),

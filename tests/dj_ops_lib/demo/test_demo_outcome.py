@@ -39,7 +39,7 @@ def tables(corpus, tmp_path_factory) -> dict[str, list[Row]]:
         config = SourceConfig(
             name=name, root=str(corpus.root / name), rows_per_shard=rows_per_shard
         )
-        options = EngineOptions(access=config.access(), workers=1, spool=folder / "spool")
+        options = EngineOptions(access=config.access(), workers=1)
         for shard in write_manifest(warehouse, config).shards:
             ingest_shard(warehouse, config, shard)
             place = {"source": name, "shard": shard, "options": options}

@@ -22,7 +22,6 @@ def workshop(tmp_path: Path) -> Workshop:
         workers=2,
         deadline_s=60,
         memory_mb=1024,
-        spool=tmp_path / "spool",
     )
     return Workshop(tmp_path, Warehouse(str(tmp_path / "warehouse")), options)
 

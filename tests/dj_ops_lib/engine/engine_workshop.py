@@ -63,7 +63,7 @@ class Workshop:
         rows = []
         for number, entry in enumerate(entries):
             span = entry.get("start_s"), entry.get("end_s")
-            row = {"source": "toys", "shard": shard, "keep": True, "measured": []} | entry
+            row = {"source": "toys", "shard": shard, "keep": True} | entry
             row["clip_id"] = clip_id("toys", f"{shard}/{entry['source_id']}", *span, number)
             rows.append(row)
         table = pa.Table.from_pylist(rows, CLIP_SCHEMA)

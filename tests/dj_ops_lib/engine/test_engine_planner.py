@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip
+from dj_ops_lib.engine.known_results import KnownResults
 from dj_ops_lib.engine.measuring import Measurement, Outcome, Task
-from dj_ops_lib.engine.memo import Memo
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Level, plan_operators
@@ -167,8 +167,7 @@ class _Bench:
 
 def rows(clips: Sequence[str]) -> pl.DataFrame:
     entries = [
-        {"clip_id": c, "source": "s", "shard": "0", "signature": c, "keep": True, "measured": []}
-        for c in clips
+        {"clip_id": c, "source": "s", "shard": "0", "signature": c, "keep": True} for c in clips
     ]
     return pl.DataFrame(pa.Table.from_pylist(entries, CLIP_SCHEMA))
 
@@ -199,7 +198,7 @@ def test_measuring_in_two_passes_decides_as_measuring_in_one(
         made = run_operators(
             rows(list(numbers)),
             operators,
-            memo=Memo(),
+            known=KnownResults(),
             measure=bench,
             options=options,
             costs=known,

@@ -161,7 +161,7 @@ KILLED = """
         Recipe("r", (Stage("cleaned", (LengthFilter(),)),)),
         source="toys",
         shard="0",
-        options=EngineOptions(Access((str(root / "videos"),)), workers=1, spool=root / "spool"),
+        options=EngineOptions(Access((str(root / "videos"),)), workers=1),
         folder=str(root / "files"),
         rendering=Rendering(preset="ultrafast", deadline_s=60),
     )

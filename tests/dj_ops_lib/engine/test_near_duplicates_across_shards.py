@@ -187,7 +187,7 @@ def test_of_other_shards_only_what_is_compared_is_read(copies, monkeypatch):
     copies.run(operator, shard="1")
     compared = {"video_perceptual_hash", "video_hash_pixels", "video_hash_bit_rate"}
     compared |= {"video_hash_duration", "clip_id", "shard", "keep", "duplicate_of"}
-    assert read == [(TABLE, compared, 2), (TABLE, {"shard", "measured"}, 1)]
+    assert read == [(TABLE, compared, 2)]
 
 
 def test_clips_that_were_measured_in_another_way_are_not_compared_until_they_are_again(
@@ -213,7 +213,7 @@ PROGRAM = """
     from dj_ops_lib.warehouse import Warehouse
 
     root = Path({root!r})
-    options = EngineOptions(access=Access(roots=(str(root / "videos"),)), spool=root / "spool")
+    options = EngineOptions(access=Access(roots=(str(root / "videos"),)))
     workshop = Workshop(root, Warehouse(str(root / "warehouse")), options)
     operator = make_operator({name!r}, {{"policy": {policy!r}}})
     print("ready", flush=True)

@@ -45,7 +45,6 @@ def test_every_value_comes_back_as_it_was_written(warehouse):
     row = {name: None for name in CLIP_SCHEMA.names} | clip_row("s", 0)
     row["error"] = {"operator": "o", "class": "corrupt", "message": "m", "attempts": 3}
     row["edits"] = [{"stream": "video", "filter": "scale", "arguments": '{"w":"64"}'}]
-    row["measured"] = [{"operator": "o", "fingerprint": "f"}]
     put(warehouse, TABLE, "s", 1, rows=[row])
     (batch,) = warehouse.read_shard(TABLE, "s")
     assert batch.to_pylist() == clip_batches([row])[0].to_pylist()

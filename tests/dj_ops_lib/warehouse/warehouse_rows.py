@@ -27,7 +27,6 @@ def clip_row(shard: str, number: int, mark: str = "a", **columns) -> dict:
         "captions": [{"text": f"naïve 漢字 😀\n{mark}", "kind": "given"}],
         "tags": [mark, "x"],
         "edits": [],
-        "measured": [],
         "keep": True,
         **columns,
     }

@@ -1,0 +1,191 @@
+"""Results that no table holds yet, so that a killed run goes on, on this machine or another.
+
+Arrow files under `_results_spool/<source>/<shard>/`, one a flush, there as a
+whole or not at all. A run folds them into the table of results at its end
+(`results.py`); what a killed run left, the next one of the shard takes along.
+They are read without what was taken down, and a takedown rewrites them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs
+
+from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse import tombstones
+from dj_ops_lib.warehouse.results import RESULT_SCHEMA
+from dj_ops_lib.warehouse.store import SPOOL, Store
+from dj_ops_lib.warehouse.tombstones import Tombstones
+
+SUFFIX = ".arrow"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """One file: its path as the warehouse's file system takes it, and the results in it."""
+
+    path: str
+    results: pa.Table
+
+
+def write(store: Store, source: str, shard: str, stage: str, results: pa.Table) -> str | None:
+    """Put results into a file of their own.
+
+    Returns:
+        Its path; None where all of them were taken down, and there is no file.
+
+    Raises:
+        WarehouseError: It cannot be written.
+    """
+    gone = tombstones.load(store)
+    path = _written(store, source, shard, stage, _kept(results, gone))
+    # A takedown records what it is about before it looks for files: either it finds this one, or
+    # this finds its record.
+    latest = tombstones.load(store, gone)
+    if path is None or latest.version == gone.version:
+        return path
+    remove(store, [path])
+    return _written(store, source, shard, stage, _kept(results, latest))
+
+
+def files(store: Store, source: str, shard: str) -> list[SpoolFile]:
+    """What runs of a shard left, without what was taken down; unreadable files are passed over."""
+    gone = tombstones.load(store)
+    found = []
+    for path, _ in _listed(store, f"{_quoted(source)}/{_quoted(shard)}"):
+        results = _read(store, path)
+        if results is not None:
+            found.append(SpoolFile(path, _kept(results, gone)))
+    return found
+
+
+def remove(store: Store, paths: list[str]) -> None:
+    """Delete files; one that is gone already is no error."""
+    filesystem, _ = store.filesystem()
+    for path in paths:
+        try:
+            filesystem.delete_file(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise WarehouseError(f"{path} cannot be removed: {error}") from None
+
+
+def take_down(store: Store, stones: Tombstones) -> int:
+    """Remove what was taken down from all files; returns how many results went.
+
+    A file that cannot be read goes as a whole: it cannot be shown to be free of them, and what it
+    held can be measured again.
+    """
+    count = 0
+    for path, place in list(_listed(store, "")):
+        results = _read(store, path)
+        kept = None if results is None else _kept(results, stones)
+        if results is not None and kept is not None:
+            if kept.num_rows == results.num_rows:
+                continue
+            count += results.num_rows - kept.num_rows
+            source, shard, name = place.split("/")
+            stage = name.rpartition("-")[0]
+            _written(store, source, shard, stage, kept, quoted=True)
+        remove(store, [path])
+    return count
+
+
+def sizes(store: Store) -> dict[tuple[str, str], tuple[int, int]]:
+    """(files, bytes) by source and shard."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    filesystem, _ = store.filesystem()
+    for path, place in _listed(store, ""):
+        source, shard = (urllib.parse.unquote(p) for p in place.split("/")[:2])
+        count, size = found.get((source, shard), (0, 0))
+        found[source, shard] = (count + 1, size + filesystem.get_file_info(path).size)
+    return found
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="")
+
+
+def _kept(results: pa.Table, gone: Tombstones) -> pa.Table:
+    batches = [gone.keep(b) for b in results.to_batches()]
+    return pa.Table.from_batches(batches, results.schema)
+
+
+def _written(
+    store: Store, source: str, shard: str, stage: str, results: pa.Table, *, quoted: bool = False
+) -> str | None:
+    if not results.num_rows:
+        return None
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, results.schema) as writer:
+        writer.write_table(results)
+    names = (source, shard) if quoted else (_quoted(source), _quoted(shard))
+    filesystem, root = store.filesystem()
+    folder = "/".join((root, SPOOL, *names))
+    path = f"{folder}/{stage}-{uuid.uuid4().hex}{SUFFIX}"
+    try:
+        if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+            _put_in_place(Path(path), sink.getvalue())
+        else:
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(sink.getvalue())
+    except OSError as error:
+        raise WarehouseError(
+            f"results cannot be kept in {folder}: {error}; the warehouse must be writable"
+        ) from None
+    return path
+
+
+def _put_in_place(path: Path, content: pa.Buffer) -> None:
+    """Make a local file that is there as a whole or not at all, after a crash of the system too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _listed(store: Store, folder: str) -> Iterator[tuple[str, str]]:
+    """(path, `<source>/<shard>/<file>` with both quoted) of the files under a folder, sorted."""
+    filesystem, root = store.filesystem()
+    base = f"{root}/{SPOOL}"
+    try:
+        entries = filesystem.get_file_info(
+            pyarrow.fs.FileSelector(
+                f"{base}/{folder}".rstrip("/"), allow_not_found=True, recursive=True
+            )
+        )
+    except OSError as error:
+        raise WarehouseError(f"the results in {base} cannot be listed: {error}") from None
+    for path in sorted(e.path for e in entries if e.path.endswith(SUFFIX)):
+        yield path, path.removeprefix(f"{base}/")
+
+
+def _read(store: Store, path: str) -> pa.Table | None:
+    """The results in a file; None, and a word in the log, where it is torn or not ours."""
+    filesystem, _ = store.filesystem()
+    try:
+        with filesystem.open_input_file(path) as file:
+            found = pa.ipc.open_file(file).read_all()
+    except FileNotFoundError:  # folded meanwhile by another run of the shard
+        return None
+    except (OSError, pa.ArrowInvalid) as error:
+        _log.warning("%s is no file of results and is passed over: %s", path, error)
+        return None
+    if not found.schema.equals(RESULT_SCHEMA):
+        _log.warning("%s holds other columns than results have and is passed over", path)
+        return None
+    return found
