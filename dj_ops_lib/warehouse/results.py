@@ -4,7 +4,7 @@ A result is a fact about content: which stage, recipe or threshold it was
 measured for does not matter, and a stage's table may drop its row. Here: the
 columns, looking results up, and the union by which they grow. Not here: files
 of results that no table holds yet (`results_spool.py`), what a result means
-(`engine/known_results.py`). docs/adr/0012-results-outlive-decisions.md has the
+(`engine/known_results.py`). docs/adr/0013-results-outlive-decisions.md has the
 layouts that were compared.
 """
 
