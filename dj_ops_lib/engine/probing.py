@@ -210,10 +210,10 @@ class _Files:
         """
         waiting = {k: f for k, f in self.of.items() if f.fingerprint is not None}
         prints = pl.Series([f.fingerprint for f in waiting.values()], dtype=pl.String)
-        found = self._known.lookup(self._operator, prints)
-        if self._known.search_elsewhere(prints.filter(~found["_found"])):
-            found = self._known.lookup(self._operator, prints)
-        known = found.to_dicts()
+        stored = self._known.lookup(self._operator, prints)
+        if self._known.search_elsewhere(prints.filter(~stored["_found"])):
+            stored = self._known.lookup(self._operator, prints)
+        known = stored.to_dicts()
         failures = self._known.failures(prints)
         tasks: list[Task] = []
         ids: list[str | None] = []

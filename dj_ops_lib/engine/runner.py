@@ -107,7 +107,7 @@ def _close(state: SegmentState, barrier: Operator) -> tuple[pl.DataFrame, pl.Dat
     alive = pl.Series(decisions.alive)
     over, on = rows.filter(~alive), rows.filter(alive)
     found = results.filter(alive).to_list()
-    splits = isinstance(barrier, Splitter)
-    on = split_rows(on, barrier, found) if splits else edit_rows(on, found)
+    cuts = barrier if isinstance(barrier, Splitter) else None
+    on = edit_rows(on, found) if cuts is None else split_rows(on, cuts, found)
     decisions.tallies[barrier.name].rows_out = len(on)
     return over, on
