@@ -28,7 +28,7 @@ from dj_ops_lib.media.access import Access
 from dj_ops_lib.operator import Operator
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
-from dj_ops_lib.warehouse.results import RESULTS
+from dj_ops_lib.warehouse.result_schema import RESULTS
 
 
 class Making:

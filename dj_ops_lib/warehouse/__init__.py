@@ -14,6 +14,7 @@ they come with the first call that touches a table.
 * `explain.py`    from a clip back to the annotation line it came from
 * `versions.py`   tags; `diff.py` what changed between two versions
 * `maintenance.py` compaction, indices, cleanup, orphans; `verify.py` the check before cleanup
+* `result_schema.py` the columns of results
 * `results.py`    what was measured, by fingerprint; `results_spool.py` what no table holds yet,
                   `shard_results.py` both, for the stage that measures a shard
 * `tombstones.py` what must never come back; `takedown.py` removing it everywhere
@@ -22,7 +23,7 @@ they come with the first call that touches a table.
 from __future__ import annotations
 
 from dj_ops_lib.warehouse.provenance import Commit, OperatorUse, Provenance
-from dj_ops_lib.warehouse.results import RESULT_SCHEMA
+from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
 from dj_ops_lib.warehouse.shard_results import ShardResults
 from dj_ops_lib.warehouse.warehouse import Warehouse
 

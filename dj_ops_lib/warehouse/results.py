@@ -1,9 +1,9 @@
 """What was measured of a source's clips, kept by fingerprint: the table `<source>/results`.
 
 A result is a fact about content: which stage, recipe or threshold it was
-measured for does not matter, and a stage's table may drop its row. Here: the
-columns, looking results up, and the union by which they grow. Not here: files
-of results that no table holds yet (`results_spool.py`), what a result means
+measured for does not matter, and a stage's table may drop its row. Here:
+looking results up, and the union by which they grow. Not here: files of results
+that no table holds yet (`results_spool.py`), what a result means
 (`engine/known_results.py`). docs/adr/0013-results-outlive-decisions.md has the
 layouts that were compared.
 """
@@ -17,15 +17,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from dj_ops_lib.clip import ERROR
 from dj_ops_lib.errors import ConflictError
 from dj_ops_lib.warehouse import read, write
 from dj_ops_lib.warehouse.locate import literal
 from dj_ops_lib.warehouse.provenance import Provenance
+from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA, results_table
 from dj_ops_lib.warehouse.store import Store
-
-RESULTS = "results"
-"""Name of the table of a source."""
 
 BATCH_ROWS = 64_000
 """Rows written at a time; also about what a fragment of a compacted table holds."""
@@ -33,40 +30,7 @@ BATCH_ROWS = 64_000
 _FOLDS = 100
 """How often a fold is begun again because another run of the same shard was faster."""
 
-_HASH = pa.binary(16)
-
-
-def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
-
-
-RESULT_SCHEMA = pa.schema(
-    [
-        _column("source", pa.string(), "dataset the clip comes from", nullable=False),
-        _column("shard", pa.string(), "shard it was measured for", nullable=False),
-        _column("source_id", pa.string(), "the dataset's own id of the video"),
-        _column("media_id", pa.string(), "content identity of the file"),
-        _column("clip_id", pa.string(), "the clip that was looked at"),
-        _column("parent_id", pa.string(), "the clip that it was cut from"),
-        _column("operator", pa.string(), "who measured", nullable=False),
-        _column(
-            "digest", _HASH, "of operator, version, measuring parameters, model", nullable=False
-        ),
-        _column("subject", _HASH, "the clip's signature, and what else was read", nullable=False),
-        _column("payload", pa.string(), "the operator's columns, as a JSON object"),
-        _column("result", pa.string(), "spans or edits, as JSON"),
-        _column("error", ERROR, "why the attempt failed"),
-        _column("at", pa.timestamp("ms", tz="UTC"), "when it was measured", nullable=False),
-    ]
-)
-"""Columns of the table. `digest` and `subject` together are the fingerprint."""
-
 _KEY = ["digest", "subject"]
-
-
-def results_table(source: str) -> str:
-    """Name of the table that holds the results of a source."""
-    return f"{source}/{RESULTS}"
 
 
 def stored(store: Store, source: str, shard: str, operators: Sequence[str]) -> pa.Table:

@@ -21,7 +21,7 @@ import pyarrow.fs
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import tombstones
-from dj_ops_lib.warehouse.results import RESULT_SCHEMA
+from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
 from dj_ops_lib.warehouse.store import SPOOL, Store
 from dj_ops_lib.warehouse.tombstones import Tombstones
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from dj_ops_lib.warehouse import results, results_spool
 from dj_ops_lib.warehouse.provenance import Provenance
-from dj_ops_lib.warehouse.store import Store
+from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
+
+if TYPE_CHECKING:
+    from dj_ops_lib.warehouse.store import Store
 
 
 class ShardResults:
@@ -30,20 +33,28 @@ class ShardResults:
 
     def stored(self, operators: Sequence[str]) -> pa.Table:
         """What the table holds for the shard, of these operators."""
+        from dj_ops_lib.warehouse import results
+
         return results.stored(self._store, self._source, self._shard, operators)
 
     def left_over(self) -> pa.Table:
         """What runs of the shard left that were killed, or still go on."""
+        from dj_ops_lib.warehouse import results_spool
+
         for file in results_spool.files(self._store, self._source, self._shard):
             self._files[file.path] = file.results
-        return pa.concat_tables([results.RESULT_SCHEMA.empty_table(), *self._files.values()])
+        return pa.concat_tables([RESULT_SCHEMA.empty_table(), *self._files.values()])
 
     def elsewhere(self, subjects: pa.Array) -> pa.Table:
         """What the whole source knows about these subjects (`binary(16)`)."""
+        from dj_ops_lib.warehouse import results
+
         return results.elsewhere(self._store, self._source, subjects)
 
     def add(self, measured: pa.Table) -> None:
         """Keep results in a file until they are folded; columns of `RESULT_SCHEMA`."""
+        from dj_ops_lib.warehouse import results_spool
+
         path = results_spool.write(self._store, self._source, self._shard, self._stage, measured)
         if path is not None:
             self._files[path] = measured
@@ -54,6 +65,8 @@ class ShardResults:
         Raises:
             ConflictError: Other runs of the same shard were faster again and again.
         """
+        from dj_ops_lib.warehouse import results, results_spool
+
         fresh = [*self._files.values(), measured]
         if any(t.num_rows for t in fresh):
             results.fold(self._store, self._source, self._shard, fresh, provenance)
