@@ -154,6 +154,7 @@ class _RowMaker:
         self._source = config.name
         self._shard = line.shard
         self._file = line.annotation_file
+        self._header = line.part.header
         self._seen: collections.Counter[tuple[str, float | None, float | None]]
         self._seen = collections.Counter()
         self._told: set[tuple[str, int]] = set()
@@ -207,7 +208,7 @@ class _RowMaker:
             clip_id=entry_id(self._source, file, wrong.row),
             source=self._source,
             shard=self._shard,
-            source_id=part.source_id,
+            source_id=part.source_id or self._reader.source_id(wrong, self._header),
             annotation_file=self._file,
             annotation_row=wrong.row,
             license=self._license,

@@ -36,6 +36,7 @@ class InternVid(SourceReader):
     )
     overlapping: ClassVar[tuple[str, ...]] = annotations  # choices from the same 234 million clips
     license: ClassVar[str] = "CC-BY-NC-SA-4.0"
+    id_field: ClassVar[str] = "YoutubeID"
     layout: ClassVar[Layout] = JsonLines()
 
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:

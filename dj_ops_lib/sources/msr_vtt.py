@@ -37,6 +37,7 @@ class MsrVtt(SourceReader):
         "test_videodatainfo.json",
     )
     license: ClassVar[str] = "MSR-VTT terms: non-commercial research"
+    id_field: ClassVar[str] = "video_id"
     layout: ClassVar[Layout] = JsonTables("videos", "sentences", "video_id", order="sen_id")
 
     def clips(self, entry: Entry) -> Iterator[AnnotatedClip | Malformed]:

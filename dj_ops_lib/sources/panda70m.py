@@ -60,6 +60,7 @@ class Panda70M(SourceReader):
     )
     overlapping: ClassVar[tuple[str, ...]] = annotations[:3]  # each is a part of the one before
     license: ClassVar[str] = "Snap Panda-70M licence: non-commercial research"
+    id_field: ClassVar[str] = "videoID"
     layout: ClassVar[Layout] = CsvRecords()
     one_clip_per_entry: ClassVar[bool] = False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -28,6 +29,9 @@ from dj_ops_lib.sources.formats.layout import Layout
 
 PACKAGE = "dj_ops_lib.sources"
 
+_ID = re.compile(r"[^\s\"'\[\](){},\ufffd]{1,200}")
+"""What a damaged entry says is its id: a piece of a caption, as where a record broke, is none."""
+
 
 class SourceReader(ABC):
     """Reads the official annotation files of one dataset.
@@ -39,6 +43,7 @@ class SourceReader(ABC):
             source's configuration names more.
         license: Licence under which its authors give the clips.
         layout: How the files are laid out.
+        id_field: Field that holds the dataset's own id of the video; empty if none does.
         one_clip_per_entry: Whether an entry never describes several clips.
         version: Raised when the same file would be read otherwise; shards are then made again.
     """
@@ -48,6 +53,7 @@ class SourceReader(ABC):
     overlapping: ClassVar[tuple[str, ...]] = ()
     license: ClassVar[str]
     layout: ClassVar[Layout]
+    id_field: ClassVar[str] = ""
     one_clip_per_entry: ClassVar[bool] = True
     version: ClassVar[str] = "1"
 
@@ -69,6 +75,24 @@ class SourceReader(ABC):
             SourceError: The dataset's files cannot say it, or the reader cannot write.
         """
         raise SourceError(f"files of the dataset '{self.name}' cannot be written back")
+
+    def source_id(self, entry: Entry, header: str) -> str | None:
+        """The id of the video that a malformed entry is about, where it can be told.
+
+        Args:
+            entry: The entry, unreadable or not.
+            header: What its file says once for all entries, as `Slice.header` has it.
+        """
+        if not self.id_field:
+            return None
+        value = entry.fields.get(self.id_field)
+        if value is None and entry.problem is not None:
+            value = self.layout.salvage(entry.raw, self.id_field, header)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not is_storable(value) or not _ID.fullmatch(value):
+            return None
+        return value
 
     @staticmethod
     def text(entry: Entry, field: str, *, empty: bool = True) -> str:

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+<<<<<<< HEAD
 from dj_ops_lib.warehouse import rendered_files, results_spool, tombstones
+=======
+from dj_ops_lib.warehouse import quoted, rendered_files, tombstones
+>>>>>>> c94abf0 (A takedown by id finds the entries that could not be read, and they have their ids where these can be told)
 from dj_ops_lib.warehouse.commit import Change, publish, settle
 from dj_ops_lib.warehouse.locate import located
 from dj_ops_lib.warehouse.maintenance import purge
@@ -126,11 +130,26 @@ def _descendants(store: Store, asked: Iterable[Tombstone], found: _Found) -> Non
         known = len(found.clips)
         matching = Tombstones(stones=stones | {Tombstone("clip", c) for c in found.clips})
         for table in store.tables():
-            for batch in _matching_rows(store.open(table), matching):
+            dataset = store.open(table)
+            for batch in _matching_rows(dataset, _with_quoted(dataset, matching)):
                 if "clip_id" in batch.schema.names:
                     found.clips.update(batch.column("clip_id").to_pylist())
         if len(found.clips) == known:
             return
+
+
+def _with_quoted(dataset: lance.LanceDataset, stones: Tombstones) -> Tombstones:
+    """`stones`, and the clips whose unreadable entries quote what they name."""
+    names = dataset.schema.names
+    wanted = ["clip_id", "source", *quoted.COLUMNS]
+    if not set(wanted) <= set(names) or not any(s.kind == "source_id" for s in stones.stones):
+        return stones
+    found: set[str] = set()
+    for batch in dataset.scanner(columns=wanted, filter=quoted.CONDITION).to_batches():
+        mask = stones.quoting(batch)
+        if mask is not None:
+            found.update(batch.column("clip_id").filter(mask).to_pylist())
+    return Tombstones(stones=stones.stones | {Tombstone("clip", clip) for clip in found})
 
 
 def _matching_rows(dataset: lance.LanceDataset, stones: Tombstones) -> list[pa.RecordBatch]:
@@ -149,12 +168,13 @@ def _removed(
 
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         nonlocal rows
-        batches = _matching_rows(latest, stones)
+        here = _with_quoted(latest, stones)
+        batches = _matching_rows(latest, here)
         rows = sum(b.num_rows for b in batches)
         for batch in batches:
             if "signature" in batch.schema.names:
                 found.signatures.update(batch.column("signature").drop_null().to_pylist())
-        where = condition(stones, latest.schema.names)
+        where = condition(here, latest.schema.names)
         change = (
             Change(*emptied(latest, where, located(latest, where))) if rows and where else Change()
         )
@@ -173,7 +193,7 @@ def _tagged(store: Store, stones: Tombstones, purge_versions: bool) -> list[Tagg
     for table in store.tables():
         for tag in tags(store, table):
             dataset = store.open(table, tag.version)
-            where = condition(stones, dataset.schema.names)
+            where = condition(_with_quoted(dataset, stones), dataset.schema.names)
             rows = dataset.count_rows(filter=where) if where else 0
             if rows:
                 if purge_versions:

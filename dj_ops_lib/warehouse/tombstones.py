@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dj_ops_lib.warehouse.locate import literal
+from dj_ops_lib.warehouse.quoted import COLUMNS, quoting
 from dj_ops_lib.warehouse.store import INTERNAL, Store
 
 TABLE = f"{INTERNAL}/tombstones"
@@ -66,7 +67,24 @@ class Tombstones:
                 if source is not None:
                     hits = pc.and_(hits, _among(batch.column("source"), (source,)))
                 mask = hits if mask is None else pc.or_(mask, hits)
+        quoted = self.quoting(batch)
+        if quoted is not None:
+            mask = quoted if mask is None else pc.or_(pc.fill_null(mask, False), quoted)
         return mask if mask is not None and pc.any(mask).as_py() else None
+
+    def quoting(self, batch: pa.RecordBatch | pa.Table) -> pa.Array | None:
+        """Which rows quote one of the source ids in an entry that could not be read, as a mask."""
+        if not {*COLUMNS, "source"} <= set(batch.schema.names):
+            return None
+        mask = None
+        for (kind, source), values in _by_kind(self).items():
+            if kind != "source_id":
+                continue
+            hits = quoting(batch, values)
+            if source is not None:
+                hits = pc.and_(hits, _among(batch.column("source"), (source,)))
+            mask = hits if mask is None else pc.or_(mask, hits)
+        return mask
 
     def keep(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without the rows that were taken down."""

@@ -61,6 +61,17 @@ class CsvRecords:
             except ValueError as error:
                 yield Entry(*place, {}, str(error))
 
+    def salvage(self, raw: bytes, field: str, header: str) -> str | None:
+        """What a damaged record says in one column: fields before the damage are in their place."""
+        columns = json.loads(header)
+        text = io.StringIO(raw.decode("utf-8", "replace"), newline="")
+        try:
+            values = next(csv.reader(text), [])
+        except csv.Error:
+            return None
+        at = columns.index(field) if field in columns else len(values)
+        return values[at] if at < len(values) else None
+
     def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
         """A header line, then one record an entry."""
         columns = json.loads(header)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from dj_ops_lib.sources.entry import Entry, OfficialEntry, Slice
-from dj_ops_lib.sources.formats.json_text import dump_object, parse_object
+from dj_ops_lib.sources.formats.json_text import dump_object, parse_object, salvage_text
 from dj_ops_lib.sources.formats.layout import too_long_problem
 from dj_ops_lib.sources.formats.physical_lines import Line, physical_lines
 
@@ -44,6 +44,10 @@ class JsonLines:
                 yield Entry(*place, parse_object(line.raw))
             except ValueError as error:
                 yield Entry(*place, {}, str(error))
+
+    def salvage(self, raw: bytes, field: str, header: str) -> str | None:
+        """What a damaged object says in one field."""
+        return salvage_text(raw, field)
 
     def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
         """One line an entry."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from dj_ops_lib.sources.entry import Entry, OfficialEntry, Piece, Slice
-from dj_ops_lib.sources.formats.json_text import dump_object, parse_object
+from dj_ops_lib.sources.formats.json_text import dump_object, parse_object, salvage_text
 from dj_ops_lib.sources.formats.physical_lines import BOM, ENTRY_BYTES
 
 ELEMENT_BYTES = 1 << 20
@@ -110,6 +110,10 @@ class JsonTables:
         for entry in sorted(homeless, key=lambda e: e.row):
             names = f"its {self.key} is in no element of `{self.main}` that could be read"
             yield dataclasses.replace(entry, fields={}, problem=entry.problem or names)
+
+    def salvage(self, raw: bytes, field: str, header: str) -> str | None:
+        """What a damaged object says in one field."""
+        return salvage_text(raw, field)
 
     def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
         """Both tables after the other top-level fields; companions by their `order` field."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,19 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object is expected, not {json.dumps(value)[:40]}")
     return value
+
+
+def salvage_text(raw: bytes, field: str) -> str | None:
+    """The text or whole number that damaged JSON gives a field, None if several or none."""
+    name = re.escape(json.dumps(field))
+    pattern = rf'{name}\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+(?![\d.eE]))'
+    found = set(re.findall(pattern, raw.decode("utf-8", "replace"), re.DOTALL))
+    if len(found) != 1:
+        return None
+    try:
+        return str(json.loads(found.pop(), strict=False))
+    except ValueError:  # an escape that there is not, or more digits than Python reads
+        return None
 
 
 def is_storable(text: str) -> bool:

@@ -30,6 +30,16 @@ class Layout(Protocol):
         """
         ...
 
+    def salvage(self, raw: bytes, field: str, header: str) -> str | None:
+        """What an entry that cannot be read says in one field, where that is beyond doubt.
+
+        Args:
+            raw: Its bytes.
+            field: Name of the field.
+            header: What its file says once for all entries, as `Slice.header` has it.
+        """
+        ...
+
     def write(self, file: BinaryIO, entries: Iterable[OfficialEntry], header: str) -> None:
         """Writes a file of these entries.
 
