@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 NEIGHBOURS = {"amplify", "atadenoise", "bwdif", "deflicker", "fade", "fftdnoiz", "hqdn3d"}
-NEIGHBOURS |= {"lagfun", "noise", "normalize", "scroll", "yadif"}
+NEIGHBOURS |= {"idet", "lagfun", "noise", "normalize", "scroll", "yadif"}
 """Filters whose result depends on other pictures than the one at hand."""
 
 _COUNTS = re.compile(r"(?<![A-Za-z_])[nN](?![A-Za-z_])")

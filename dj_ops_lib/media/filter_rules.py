@@ -18,7 +18,7 @@ _VIDEO = (
     "convolution crop curves dblur deband deblock deflate deflicker delogo despill dilation "
     "drawbox drawgrid edgedetect elbg epx eq erosion exposure fade fftdnoiz fillborders format "
     "gblur geq gradfun grayworld greyedge hflip histeq hqdn3d hqx hsvhold hue huesaturation "
-    "inflate kirsch lagfun lenscorrection limiter lut lutrgb lutyuv median monochrome negate "
+    "idet inflate kirsch lagfun lenscorrection limiter lut lutrgb lutyuv median monochrome negate "
     "nlmeans noise normalize null owdenoise pad perspective pixelize pp prewitt pseudocolor "
     "removegrain rgbashift roberts rotate sab scale scharr scroll selectivecolor setdar setparams "
     "setrange setsar shear shuffleplanes smartblur sobel spp swapuv tonemap transpose unsharp "
