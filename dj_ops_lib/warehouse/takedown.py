@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-<<<<<<< HEAD
-from dj_ops_lib.warehouse import rendered_files, results_spool, tombstones
-=======
-from dj_ops_lib.warehouse import quoted, rendered_files, tombstones
->>>>>>> c94abf0 (A takedown by id finds the entries that could not be read, and they have their ids where these can be told)
+from dj_ops_lib.warehouse import quoted, rendered_files, results_spool, tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
 from dj_ops_lib.warehouse.locate import located
 from dj_ops_lib.warehouse.maintenance import purge
