@@ -7,6 +7,28 @@ in that clip's `error` column; the shard goes on.
 
 from __future__ import annotations
 
+ERROR_CLASSES = frozenset(
+    [
+        "missing",
+        "corrupt",
+        "unsupported",
+        "too_large",
+        "forbidden",
+        "io_error",
+        "decode_error",
+        "span_out_of_range",
+        "timeout",
+        "out_of_memory",
+        "decoder_crash",
+        "operator_error",
+    ]
+)
+"""What a clip's `error.class` may be once its entry could be read."""
+
+PATH_CLASSES = frozenset(["missing", "forbidden", "io_error"])
+"""Those of a path: no fact about what the file holds, so never shared by clips of equal content,
+and looked at again by every run."""
+
 
 class DjError(Exception):
     """Base of all errors raised on purpose."""
@@ -20,6 +42,17 @@ class SourceError(DjError):
     """An annotation file that is missing, changed or not in its official format."""
 
 
+class OutageError(DjError):
+    """A disk, folder, store or credential that fails; no clip's fault, so it ends the stage.
+
+    It is no row's error and counts as no attempt. `faults.py` tells which exceptions mean it.
+    """
+
+
+class OptionError(DjError):
+    """A setting of a run that cannot be meant."""
+
+
 class MediaError(DjError):
     """One video that cannot be read as asked.
 
@@ -27,7 +60,7 @@ class MediaError(DjError):
         message: What is wrong, naming the file.
         error_class: The value for the clip's `error.class`: `missing`,
             `corrupt`, `unsupported`, `too_large`, `forbidden`, `decode_error`,
-            `span_out_of_range`, `timeout`, `out_of_memory` or `decoder_crash`.
+            `span_out_of_range`, `timeout`, `out_of_memory`, `decoder_crash` or `io_error`.
     """
 
     def __init__(self, message: str, error_class: str) -> None:

@@ -16,11 +16,13 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Self
 
 import polars as pl
 import pyarrow as pa
 import pydantic
+from pydantic_core import PydanticCustomError
 
 from dj_ops_lib.clip import Clip, Edit, Span, digest
 from dj_ops_lib.errors import MediaError
@@ -117,6 +119,34 @@ class Operator(pydantic.BaseModel, ABC):
                 raise ValueError(f"expected a whole number of at most {sys.maxsize}")
         return value
 
+    @pydantic.model_validator(mode="after")
+    def _limits_are_in_order(self) -> Self:
+        """Nothing lies between a minimum and a smaller maximum, so it is a slip of the pen."""
+        fields = type(self).model_fields
+        for low in (n for n in fields if n.startswith("min_")):
+            high = f"max_{low.removeprefix('min_')}"
+            if high not in fields:
+                continue
+            lowest, highest = (_limit(getattr(self, name)) for name in (low, high))
+            if lowest is None or highest is None or lowest <= highest:
+                continue
+            given = self.model_fields_set & {low, high}
+            if getattr(self, "reversed_range", False) and len(given) < 2:
+                continue  # all lies outside of it, as in Data-Juicer
+            blamed, other = (high, low) if high in given else (low, high)
+            side = "below" if blamed == high else "above"
+            untold = "" if other in given else ", its default"
+            raise PydanticCustomError(
+                "limits",
+                "{reason}",
+                {
+                    "reason": f"it is {side} {other} {getattr(self, other)}{untold}, so that "
+                    "nothing lies between them; swap them, or give both",
+                    "parameter": blamed,
+                },
+            )
+        return self
+
     def needs(self) -> Need:
         """What the operator must see of a clip, given its parameters."""
         return HeaderOnly()
@@ -163,6 +193,18 @@ class Operator(pydantic.BaseModel, ABC):
         return digest(
             "measurement", self.name, self.version, self.measuring_parameters(), self.model_revision
         )
+
+
+def _limit(value: Any) -> float | Fraction | None:
+    """A limit as a number, ratios such as `16:9` included; None for what is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            return Fraction(value.replace(":", "/").replace(" ", ""))
+        except (ValueError, ZeroDivisionError):
+            return None
+    return value if isinstance(value, int | float) else None
 
 
 def _decides(field: Any) -> bool:

@@ -218,7 +218,8 @@ def _build(
         return model(**given)
     except pydantic.ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
+        blamed = first.get("ctx", {}).get("parameter", "")  # of a rule about several parameters
+        key = str(first["loc"][0]) if first["loc"] else blamed
         value = f" {_short(repr(given[key]))}" if key in given else ""
         named = f"{subject}: {key}{value}" if key else subject
         reason = _short(first["msg"].removeprefix("Value error, "), 500)

@@ -13,20 +13,22 @@ import os
 import tempfile
 from pathlib import Path
 
+from dj_ops_lib.errors import OptionError
+
 
 def data_root() -> Path:
     """Folder of the sources' files, absolute."""
-    return Path(os.environ.get("DJ_DATA", "data")).resolve()
+    return Path(_given("DJ_DATA", "data")).resolve()
 
 
 def warehouse_uri() -> str:
     """Where the tables are: an absolute path or an `s3://` URI."""
-    return _place(os.environ.get("DJ_WAREHOUSE", "warehouse"))
+    return _place(_given("DJ_WAREHOUSE", "warehouse"))
 
 
 def rendered_root() -> str:
     """Where all rendered clips are: an absolute path or an `s3://` URI."""
-    return _place(os.environ.get("DJ_RENDERED", "rendered"))
+    return _place(_given("DJ_RENDERED", "rendered"))
 
 
 def rendered_folder(source: str, recipe: str) -> str:
@@ -37,6 +39,14 @@ def rendered_folder(source: str, recipe: str) -> str:
 def temporary_folder() -> Path:
     """Folder of this user among the machine's temporary files; what is in it is moved elsewhere."""
     return Path(tempfile.gettempdir(), f"dj-{os.getuid()}")
+
+
+def _given(variable: str, default: str) -> str:
+    """What a variable says; an empty one would mean the working directory, which nobody means."""
+    value = os.environ.get(variable, default)
+    if not value.strip():
+        raise OptionError(f"{variable} is set and empty; unset it, or name a place")
+    return value
 
 
 def _place(uri: str) -> str:

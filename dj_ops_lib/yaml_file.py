@@ -46,6 +46,10 @@ class YamlFile:
             node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
         except FileNotFoundError:
             raise RecipeError(f"{path}: no such recipe file") from None
+        except IsADirectoryError:
+            raise RecipeError(f"{path}: a folder; name the recipe file in it") from None
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1

@@ -1,8 +1,18 @@
-"""The command line `dj`: one file a group of commands; errors are one line, not a trace."""
+"""The command line `dj`: one file a group of commands; errors are one line, not a trace.
+
+Exit codes: 1 where a file or a clip failed, 2 where nothing could be done as asked,
+70 for a fault of this program, 143 when told to end.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,7 +30,7 @@ from dj_ops_lib.cli import (
     table,
     takedown,
 )
-from dj_ops_lib.errors import DjError
+from dj_ops_lib.faults import explain
 
 _typer = typer.Typer(
     name="dj",
@@ -42,12 +52,58 @@ _typer.add_typer(table.app, name="table")
 _typer.command("takedown")(takedown.takedown)
 
 
+@_typer.callback()
+def _every_command(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the whole trace of an error.")
+    ] = False,
+) -> None:
+    _debugging.append(debug)
+
+
+_debugging: list[bool] = []
+
+
 def app() -> None:
     """Entry point of the console script."""
+    _debugging.clear()
+    with _ended_in_order():
+        try:
+            _typer()
+        except Exception as error:
+            if any(_debugging):
+                traceback.print_exc()
+            told = explain(error)
+            _say(str(told) if told is not None else _own_fault(error))
+            sys.exit(2 if told is not None else 70)
+
+
+def _say(message: str) -> None:
+    Console(stderr=True).print(
+        f"[bold red]error:[/bold red] {escape(message)}", highlight=False, soft_wrap=True
+    )
+
+
+def _own_fault(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text or 'an allocation failed'}; see `dj doctor`"
+    return (
+        f"{type(error).__name__}: {text}; this is a fault of dj: please report it with what "
+        "`dj --debug` says when it is placed before the same command"
+    )
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Told to end, leave by an exception, so that temporary folders are removed."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
     try:
-        _typer()
-    except DjError as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True
-        )
-        sys.exit(2)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

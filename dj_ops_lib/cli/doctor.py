@@ -176,12 +176,12 @@ def _data() -> Finding:
 def _warehouse() -> Finding:
     uri = warehouse_uri()
     if "://" in uri:
-        from dj_ops_lib.errors import WarehouseError
+        from dj_ops_lib.errors import DjError
         from dj_ops_lib.warehouse import Warehouse
 
         try:
             tables = Warehouse(uri).tables()
-        except WarehouseError as error:
+        except DjError as error:
             return Finding("warehouse (DJ_WAREHOUSE)", uri, f"everything: {error}", fatal=True)
         return Finding("warehouse (DJ_WAREHOUSE)", f"{uri}: {len(tables)} tables")
     existing = Path(uri)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,7 +143,10 @@ def op(
         bool, typer.Option("--json", help="One JSON object a video, for programs.")
     ] = False,
 ) -> None:
-    """Run one operator on video files and show what it measures and decides."""
+    """Run one operator on video files and show what it measures and decides.
+
+    Exits with 1 where a file could not be looked at.
+    """
     from dj_ops_lib.engine.single import run_operator
     from dj_ops_lib.recipe_file import idle_parameters, make_operator
 
@@ -150,15 +154,19 @@ def op(
     operator = make_operator(name, parameters)
     for line in idle_parameters(name, parameters):
         typer.echo(line, err=True)
-    outcomes = run_operator(operator, [str(v) for v in videos], text=text)
-    for outcome in outcomes:
+    failures: list[str] = []
+    for outcome in run_operator(operator, [str(v) for v in videos], text=text):
+        if outcome["error"] is not None:
+            failures.append(outcome["error"]["message"])
         if as_json:
             typer.echo(json.dumps(outcome, ensure_ascii=False))
         else:
             _print_outcome(operator, outcome)
-    if all(outcome["error"] for outcome in outcomes):
-        messages = "\n".join(f"  {o['error']['message']}" for o in outcomes)
-        raise SourceError(f"every video failed:\n{messages}")
+        sys.stdout.flush()  # a pipe's reader has each as it comes, too
+    if len(failures) == len(videos):
+        raise SourceError("\n".join(["every video failed:", *(f"  {m}" for m in failures)]))
+    if failures:
+        raise typer.Exit(1)
 
 
 def _print_outcome(operator: Operator, outcome: Mapping[str, Any]) -> None:

@@ -67,8 +67,12 @@ def render(
     ] = Pictures.PLAIN,
     crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of x264; lower is better.")] = 18,
     preset: Annotated[str, typer.Option(help="Preset of x264.")] = "medium",
-    workers: Annotated[int | None, typer.Option(help="Processes; default: one a core.")] = None,
-    memory_mb: Annotated[int, typer.Option(help="Memory that a process may allocate, MiB.")] = 4096,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default: one a core.")
+    ] = None,
+    memory_mb: Annotated[
+        int, typer.Option(min=1, help="Memory that a process may allocate, MiB.")
+    ] = 4096,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a clip.")] = False,
 ) -> None:
     """Render the kept clips of a table; those that are there already are left alone."""

@@ -49,7 +49,7 @@ def run(
     warehouse: Annotated[str, typer.Option(help="Where the tables go: a folder or s3://.")],
     source: Annotated[str, typer.Option(help="Name for the videos' tables.")] = "files",
     workers: Annotated[
-        int | None, typer.Option(help="Processes that decode; default: one a core.")
+        int | None, typer.Option(min=1, help="Processes that decode; default: one a core.")
     ] = None,
     retry_errors: Annotated[
         list[str] | None,
@@ -76,6 +76,7 @@ def run(
     from dj_ops_lib.media.access import Access
     from dj_ops_lib.warehouse import Warehouse
 
+    tables = Warehouse(warehouse)
     loaded = load_recipe(recipe, at=at)
     for line in loaded.remarks:
         typer.echo(line, err=True)
@@ -83,7 +84,6 @@ def run(
     console = Console()
     if found.left_out:
         typer.echo(told(found.left_out), err=True)
-    tables = Warehouse(warehouse)
     with progress_bar(console) as show:
         options = EngineOptions(
             Access(()),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dj_ops_lib import settings
 from dj_ops_lib.cli.records import print_records, shown
+from dj_ops_lib.errors import WarehouseError
 
 if TYPE_CHECKING:
     from dj_ops_lib.warehouse.diff import Distribution, Shift
@@ -31,7 +32,7 @@ def open_warehouse(uri: str | None) -> Any:
     """The warehouse at `uri`, or where the environment says."""
     from dj_ops_lib.warehouse import Warehouse
 
-    return Warehouse(uri or settings.warehouse_uri())
+    return Warehouse(settings.warehouse_uri() if uri is None else uri)
 
 
 def to_json(record: Any) -> str:
@@ -223,7 +224,10 @@ def maintain(
         keep_for=dt.timedelta(hours=keep_hours),
         orphans_after=dt.timedelta(hours=orphan_hours),
     )
-    for name in tables or place.tables():
+    names = tables or place.tables()
+    if not names:
+        raise WarehouseError(f"there are no tables in {place.uri}; is it the right --warehouse?")
+    for name in names:
         done = place.maintain(name, policy)
         if as_json:
             typer.echo(to_json(done))

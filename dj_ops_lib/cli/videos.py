@@ -8,6 +8,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.media.access import VIDEO_EXTENSIONS
@@ -35,8 +36,11 @@ def find_videos(where: str, roots: Sequence[str] = ()) -> Videos:
     named itself is followed; folders in a folder that are links are, if they end under `roots`.
 
     Raises:
-        SourceError: There are none, or a root is not there.
+        SourceError: There are none, a root is not there, or a folder cannot be entered: what is
+            in there would be left out unseen.
     """
+    if not where.strip():
+        raise SourceError("--videos is empty; it takes a folder or a quoted glob pattern")
     for root in roots:
         if not Path(root).exists():
             raise SourceError(f"--root {root}: there is no such file or folder")
@@ -74,7 +78,7 @@ def _videos_in(top: str, roots: Sequence[str], left_out: collections.Counter[str
         if real in seen:
             continue
         seen.add(real)
-        with os.scandir(folder) as entries:
+        with _entered(folder) as entries:
             for entry in entries:
                 if entry.is_dir():
                     target = Path(os.path.realpath(entry.path))
@@ -86,6 +90,16 @@ def _videos_in(top: str, roots: Sequence[str], left_out: collections.Counter[str
                     yield entry.path
                 else:
                     left_out[f"*.{suffix}" if suffix else "without extension"] += 1
+
+
+def _entered(folder: str) -> Any:
+    try:
+        return os.scandir(folder)
+    except OSError as error:
+        raise SourceError(
+            f"{folder}: the folder cannot be entered: {error.strerror}; give this user the "
+            "right to it, or name what to read by a quoted glob pattern"
+        ) from None
 
 
 def _suffix(name: str) -> str:

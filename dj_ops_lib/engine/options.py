@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dj_ops_lib.errors import ERROR_CLASSES, OptionError
+from dj_ops_lib.registry import nearest
+
 if TYPE_CHECKING:
     from dj_ops_lib.media.access import Access
 
@@ -72,6 +75,23 @@ class EngineOptions:
     measure_all: bool = False
     results_every_s: float = 3.0
     progress: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be meant.
+
+        Raises:
+            OptionError: No worker, no memory, no attempt, or an error class that there is not.
+        """
+        for name in ("workers", "memory_mb", "attempts"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} = {getattr(self, name)}: give a number of at least 1")
+        known = {*ERROR_CLASSES, ALL_ERRORS}
+        for word in self.retry_errors:
+            if word not in known:
+                raise OptionError(
+                    f"retry_errors: there is no error class '{word}'{nearest(word, known)}; "
+                    f"there are {', '.join(sorted(known))}"
+                )
 
     def deadline(self, duration_s: float | None) -> float:
         """Wall-clock seconds that one pass over a clip of `duration_s` may take."""

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.engine.files import run_recipe_on_files
+from dj_ops_lib.engine.options import available_cores
+from dj_ops_lib.media.scratch import own_temporary_folder, scratch_folder, sweep
 from dj_ops_lib.operator import DUPLICATE_COLUMNS, Deduplicator, Editor, Filter, Operator
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.registry import operator_class, operator_names
 from dj_ops_lib.warehouse import Warehouse
 
+QUICK_S = 2.0
+"""As long as a batch of files takes less, the next one is twice as large."""
+
 
 def run_operator(
     operator: Operator, paths: Sequence[str], *, text: str | None = None
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Run one operator on video files, through the same engine as a recipe.
 
     Args:
@@ -30,20 +35,36 @@ def run_operator(
 
     Columns that the operator reads are measured first by the operators that make them.
 
-    Returns:
-        For each file in order: `input`; `clips`, its spans in seconds; `columns` that the operator
-        adds (and `width` and `height` in pixels after an editor); `keep`, None where the operator
-        does not decide; `edits`; `error`, None or its `class` and `message`.
+    Yields:
+        For each file in order, as soon as a few are done: `input`; `clips`, its spans in seconds;
+        `columns` that the operator adds (and `width` and `height` in pixels after an editor);
+        `keep`, None where the operator does not decide; `edits`; `error`, None or its `class` and
+        `message`. A deduplicator looks at all files before it answers.
     """
+    root = own_temporary_folder() / "op"
+    sweep(root)  # what a killed one left
+    begin, size = 0, available_cores()
+    while begin < len(paths):
+        started = time.monotonic()
+        batch = paths[begin:] if isinstance(operator, Deduplicator) else paths[begin:][:size]
+        with scratch_folder(root, "op") as folder:
+            outcomes = _run_batch(operator, batch, folder, text)
+        yield from outcomes
+        begin += len(batch)
+        size *= 2 if time.monotonic() - started < QUICK_S else 1
+
+
+def _run_batch(
+    operator: Operator, paths: Sequence[str], folder: Path, text: str | None
+) -> list[dict[str, Any]]:
     makers = _makers(operator)
     before = (Stage("before", makers),) if makers else ()
     recipe = Recipe("single", (*before, Stage("result", (operator,))))
-    with tempfile.TemporaryDirectory(prefix="dj_op_") as folder:
-        warehouse = Warehouse(folder)
-        targets = [os.path.realpath(p) for p in paths if Path(p).is_symlink()]
-        run_recipe_on_files(warehouse, recipe, paths, text=text, roots=targets)
-        probed = _rows(warehouse, "files/media")
-        results = _rows(warehouse, "files/single/result")
+    warehouse = Warehouse(str(folder / "tables"))
+    targets = [os.path.realpath(p) for p in paths if Path(p).is_symlink()]
+    run_recipe_on_files(warehouse, recipe, paths, text=text, roots=targets)
+    probed = _rows(warehouse, "files/media")
+    results = _rows(warehouse, "files/single/result")
     by_file: dict[str, list[Mapping[str, Any]]] = {}
     for row in results:
         by_file.setdefault(row["parent_id"] or row["clip_id"], []).append(row)

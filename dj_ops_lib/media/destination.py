@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from dj_ops_lib import settings
 from dj_ops_lib.errors import DjError
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME
+from dj_ops_lib.media.scratch import own_temporary_folder
+from dj_ops_lib.placing import put_in_place
 from dj_ops_lib.rendering import SCRATCH
 
 
@@ -67,6 +67,8 @@ def destination(where: str, store: ObjectStore) -> Destination:
     Raises:
         DjError: It is another scheme.
     """
+    if not where.strip():
+        raise DjError("the place for rendered files has an empty name; give a folder or s3://...")
     if where.startswith(OBJECT_SCHEME):
         return Prefix(where.rstrip("/"), store)
     if "://" in where:
@@ -100,7 +102,8 @@ class Folder:
     def put(self, made: Path, name: str) -> Stored:
         """See `Destination`."""
         size = made.stat().st_size
-        return Stored(str(made.replace(self._path / name)), size)
+        put_in_place(made, self._path / name)
+        return Stored(str(self._path / name), size)
 
     def remove(self, names: Iterable[str]) -> None:
         """See `Destination`."""
@@ -125,11 +128,7 @@ class Prefix:
         Raises:
             DjError: Somebody else's folder has that name.
         """
-        folder = settings.temporary_folder()
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-            raise DjError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
-        return folder / SCRATCH
+        return own_temporary_folder() / SCRATCH
 
     def find(self, names: Iterable[str]) -> dict[str, Stored]:
         """See `Destination`; a request a name, several at once."""

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from dj_ops_lib import settings
 from dj_ops_lib.clip import digest
 from dj_ops_lib.errors import DjError
 
@@ -29,6 +30,19 @@ QUIET_S = 24 * 3600.0
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ATTEMPTS = 100
+
+
+def own_temporary_folder() -> Path:
+    """The folder of this user among the machine's temporary files, made if missing.
+
+    Raises:
+        DjError: Somebody else's folder has that name.
+    """
+    folder = settings.temporary_folder()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise DjError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
+    return folder
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import urllib.parse
 import uuid
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.faults import outage_of
+from dj_ops_lib.placing import put_in_place
 from dj_ops_lib.warehouse import tombstones
 from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
 from dj_ops_lib.warehouse.store import SPOOL, Store
@@ -141,7 +142,7 @@ def _written(
             with filesystem.open_output_stream(path) as stream:
                 stream.write(sink.getvalue())
     except OSError as error:
-        raise WarehouseError(
+        raise outage_of(error, folder) or WarehouseError(
             f"results cannot be kept in {folder}: {error}; the warehouse must be writable"
         ) from None
     return path
@@ -153,9 +154,7 @@ def _put_in_place(path: Path, content: pa.Buffer) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    put_in_place(partial, path)
 
 
 def _listed(store: Store, folder: str) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,8 @@ import lance
 import pyarrow as pa
 import pyarrow.fs
 
-from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.errors import DjError, WarehouseError
+from dj_ops_lib.warehouse.failures import as_warehouse_error
 
 INTERNAL = "_warehouse"
 """Folder of the warehouse's own tables: archived history and tombstones."""
@@ -128,9 +129,12 @@ class Store:
             else:
                 return
 
-    def _unreadable(self, table: str, version: object, error: Exception) -> WarehouseError:
+    def _unreadable(self, table: str, version: object, error: Exception) -> DjError:
         at = "" if version is None else f" at version {version!r}"
-        return WarehouseError(f"table '{table}'{at} in {self.uri} cannot be opened: {error}")
+        found = as_warehouse_error(error, f"table '{table}'{at} in {self.uri}")
+        return found or WarehouseError(
+            f"table '{table}'{at} in {self.uri} cannot be opened: {error}"
+        )
 
     def tables(self) -> list[str]:
         """Names of all tables, sorted, without the warehouse's own.
@@ -141,7 +145,7 @@ class Store:
         try:
             return sorted(t for t in self._walk("") if not t.startswith(f"{INTERNAL}/"))
         except OSError as e:
-            raise WarehouseError(f"the tables in {self.uri} cannot be listed: {e}") from None
+            raise (as_warehouse_error(e, self.uri) or e) from None
 
     def _walk(self, folder: str) -> Iterator[str]:
         filesystem, root = self.filesystem()

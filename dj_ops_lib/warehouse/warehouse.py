@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse.failures import told
 from dj_ops_lib.warehouse.provenance import Commit, Provenance
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.versions import Tag
 
 
+@told
 class Warehouse:
     """Lance tables under one local folder or `s3://bucket/prefix`.
 
@@ -43,9 +46,14 @@ class Warehouse:
         storage_options: Passed to the object store's client, such as `aws_endpoint`,
             `aws_access_key_id`, `aws_secret_access_key`, `aws_region`, `allow_http`; what is
             missing comes from the environment. Never stored, never shown.
+
+    Raises:
+        WarehouseError: `uri` is empty.
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        if not uri.strip():
+            raise WarehouseError("the warehouse has an empty name; give a folder or s3://...")
         self.uri = uri.rstrip("/")
         self._options = dict(storage_options or {})
 

@@ -37,7 +37,7 @@ def dj(folder: Path, *arguments: str, expect: int = 0, **environment: str) -> st
     ):
         app()
     assert (done.value.code or 0) == expect, complained.getvalue() + printed.getvalue()
-    return (complained if expect else printed).getvalue()
+    return (complained if expect > 1 else printed).getvalue()
 
 
 def encode(path: Path, *inputs: str) -> None:
@@ -58,8 +58,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def outcomes(folder: Path, *arguments: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in dj(folder, "op", *arguments, "--json").splitlines()]
+def outcomes(folder: Path, *arguments: str, expect: int = 0) -> list[dict[str, object]]:
+    printed = dj(folder, "op", *arguments, "--json", expect=expect)
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def test_ops_lists_every_operator_with_kind_defaults_and_columns(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_op_says_which_threshold_a_number_misses(videos: Path) -> None:
 
 def test_op_measures_and_decides_on_each_file_in_order(videos: Path) -> None:
     broken, moving, still = outcomes(
-        videos, "video_motion_score_filter", "broken.mp4", "moving.mp4", "still.mp4"
+        videos, "video_motion_score_filter", "broken.mp4", "moving.mp4", "still.mp4", expect=1
     )
     assert moving["keep"] is True
     assert moving["clips"] == [{"start_s": 0.0, "end_s": 3.0}]

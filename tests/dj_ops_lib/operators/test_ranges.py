@@ -21,7 +21,7 @@ def limits():
 
 def shown_at(name, parameter):
     """(column, 0 for its lowest or 1 for its highest value kept) that a parameter decides."""
-    for value in (0.5, 3, "3/2"):
+    for value in (0.5, 3, "3/2", 0.01, 30, -10.0):
         try:
             changed = make_operator(name, {parameter: value}).thresholds()
         except RecipeError:  # not a value of this parameter

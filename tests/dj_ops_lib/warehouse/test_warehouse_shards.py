@@ -92,7 +92,7 @@ def test_reading_one_shard_reads_no_other_shards_files(warehouse):
             path.unlink()
     rows = [r for b in warehouse.read_shard(TABLE, "0003") for r in b.to_pylist()]
     assert [r["clip_id"] for r in rows] == [f"0003/{i}" for i in range(50)]
-    with pytest.raises(ValueError, match="Not found"):
+    with pytest.raises(WarehouseError, match=f"{TABLE}.*Not found"):
         list(warehouse.read_shard(TABLE, "0002"))
 
 
