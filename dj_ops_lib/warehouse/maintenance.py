@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lance.optimize import Compaction, CompactionOptions
 
 from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse import file_format
 from dj_ops_lib.warehouse.commit import lost
 from dj_ops_lib.warehouse.history import archive
 from dj_ops_lib.warehouse.verify import check_rewrite
@@ -160,6 +161,7 @@ def _compacted(
             target_rows_per_fragment=policy.target_rows,
             materialize_deletions=True,
             materialize_deletions_threshold=0.0 if deletions_only else 0.1,
+            data_storage_version=file_format.FORMAT["data_storage_version"],
         )
         done, beaten = _run_plan(store, table, dataset, options)
         verified += done

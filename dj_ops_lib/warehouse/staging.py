@@ -11,6 +11,7 @@ from lance.file import LanceFileReader
 from lance.fragment import FragmentMetadata, write_fragments
 
 from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.warehouse import file_format
 from dj_ops_lib.warehouse.schemas import conforming
 from dj_ops_lib.warehouse.tombstones import Tombstones
 
@@ -89,6 +90,7 @@ class Staged:
                 schema=target,
                 mode="overwrite" if self._replacing else "append",
                 storage_options=self._store.storage_options,
+                **file_format.FORMAT,
             )
         except BaseException:
             if failures:  # Lance reports what the rows' own maker raised as an OSError with a text

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from dj_ops_lib.errors import DjError, WarehouseError
+from dj_ops_lib.warehouse import file_format
 from dj_ops_lib.warehouse.failures import as_warehouse_error
 
 INTERNAL = "_warehouse"
@@ -120,7 +121,11 @@ class Store:
         for mode in ("create", "append") if self.find(table) is None else ("append",):
             try:
                 lance.write_dataset(
-                    rows, self.address(table), mode=mode, storage_options=self.storage_options
+                    rows,
+                    self.address(table),
+                    mode=mode,
+                    storage_options=self.storage_options,
+                    **file_format.FORMAT,
                 )
             except OSError:
                 # Another process created it first: then it is there to be appended to.

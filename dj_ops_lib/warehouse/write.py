@@ -17,7 +17,7 @@ from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata
 
 from dj_ops_lib.errors import ConflictError, WarehouseError
-from dj_ops_lib.warehouse import tombstones
+from dj_ops_lib.warehouse import file_format, tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, is_done, publish, settle, swap
 from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, remember
 from dj_ops_lib.warehouse.provenance import Provenance, encode
@@ -176,6 +176,7 @@ def _created(store: Store, table: str, schema: pa.Schema) -> lance.LanceDataset:
             mode="create",
             storage_options=store.storage_options,
             transaction_properties=encode("create"),
+            **file_format.FORMAT,
         )
     except (CommitConflictError, OSError):
         found = store.find(table)
