@@ -29,11 +29,11 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
     """Read and check a recipe file.
 
     Args:
-        path: A YAML file with `stages:` (ours) or `process:` (Data-Juicer's).
-        name: Name of the recipe where the file gives none; default: the file's stem, or the
-            folder's name of a component's file.
-        at: Key of the mapping that holds the recipe, for files that hold more than it; default: a
-            component's `attributes:`.
+        path: A YAML file with `stages:` (ours) or `process:` (Data-Juicer's), or a `defs.yaml`,
+            whose `attributes:` are the recipe.
+        name: Name of the recipe where the file gives none; default: the file's stem, of a
+            `defs.yaml` the folder's name, as in Dagster.
+        at: Key of the mapping that holds the recipe, for other files that hold more than it.
 
     Raises:
         RecipeError: Anything that cannot run, with file, line and the nearest right name.
@@ -43,15 +43,16 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
     body: Any = document.value
     where: tuple[str | int, ...] = ()
     if at is None and isinstance(body, dict) and "attributes" in body and "stages" not in body:
-        at = "attributes"  # a component's file, `<recipe>/defs.yaml`, as it is
-        name = name or path.absolute().parent.name
+        at = "attributes"
     if at is not None:
         if not isinstance(body, dict) or at not in body:
             raise document.error((), f"expected a mapping with '{at}:'")
         body, where = body[at], (at,)
     if not isinstance(body, dict):
         raise document.error(where, "a recipe is a mapping with `stages:` or `process:`")
-    default = name or path.stem
+    folder = path.absolute().parent.name
+    component = path.name == "defs.yaml" and at is not None and _is_name(folder)
+    default = name or (folder if component else path.stem)
     if "process" in body:
         return _data_juicer(document, body, where, default)
     return _native(document, body, where, default)

@@ -16,9 +16,12 @@ from dj_ops_lib.rendering import RENDERED
 
 
 def plan(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, ours or Data-Juicer's.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe file, ours (also a defs.yaml) or Data-Juicer's.")
+    ],
     at: Annotated[
-        str | None, typer.Option(help="Key of the mapping that holds the recipe, as `attributes`.")
+        str | None,
+        typer.Option(help="Key of the mapping that holds the recipe; a defs.yaml needs none."),
     ] = None,
     warehouse: Annotated[
         str | None, typer.Option(help="Where earlier runs are: costs come from their history.")

@@ -44,7 +44,9 @@ def refuse_if_all_failed(tables: Warehouse, reports: Sequence[StageReport]) -> N
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, ours or Data-Juicer's.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe file, ours (also a defs.yaml) or Data-Juicer's.")
+    ],
     videos: Annotated[str, typer.Option(help="A folder, or a quoted glob pattern.")],
     warehouse: Annotated[str, typer.Option(help="Where the tables go: a folder or s3://.")],
     source: Annotated[str, typer.Option(help="Name for the videos' tables.")] = "files",
@@ -59,7 +61,8 @@ def run(
         bool, typer.Option("--measure-all", help="Measure rejected clips further, for analysis.")
     ] = False,
     at: Annotated[
-        str | None, typer.Option(help="Key of the mapping that holds the recipe, as `attributes`.")
+        str | None,
+        typer.Option(help="Key of the mapping that holds the recipe; a defs.yaml needs none."),
     ] = None,
     root: Annotated[
         list[str] | None,

@@ -83,6 +83,30 @@ def test_a_components_file_is_read_as_it_is_and_named_by_its_folder(tmp_path: Pa
     assert recipe.stages == load_recipe(path, at="attributes").stages
 
 
+def test_a_components_file_is_a_recipe_as_it_stands_named_as_dagster_names_it(
+    tmp_path: Path,
+) -> None:
+    stages = "".join(f"  {line}\n" for line in RECIPE.splitlines()[2:])
+    text = f"type: dj_assets.components.RecipeComponent\nattributes:\n{stages}"
+    folder = tmp_path / "strict"
+    folder.mkdir()
+    found = load_recipe(write(folder, text, "defs.yaml"))
+    assert found.stages == load_recipe(write(tmp_path, RECIPE)).stages
+    assert found.name == load_recipe(folder / "defs.yaml", at="attributes").name == "strict"
+    assert load_recipe(folder / "defs.yaml", name="given").name == "given"
+    assert load_recipe(write(folder, text, "mine.yaml")).name == "mine"
+    wrong = write(folder, text.replace("min_width", "min_widht"), "defs.yaml")
+    with pytest.raises(RecipeError, match=r"defs.yaml:12: .*did you mean 'min_width'"):
+        load_recipe(wrong)
+
+
+def test_a_folder_whose_name_is_no_recipes_name_leaves_the_files(tmp_path: Path) -> None:
+    text = "type: x\nattributes:\n" + "".join(f"  {line}\n" for line in RECIPE.splitlines()[2:])
+    folder = tmp_path / "My Recipe"
+    folder.mkdir()
+    assert load_recipe(write(folder, text, "defs.yaml")).name == "defs"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
