@@ -71,6 +71,10 @@ class MediaError(DjError):
         return type(self), (str(self), self.error_class)
 
 
+class JobError(DjError):
+    """A job that cannot be run where it was sent."""
+
+
 class ModelError(DjError):
     """A model that cannot be loaded or run as configured."""
 

@@ -44,7 +44,7 @@ class Making:
         code_version: For the commit's provenance.
 
     Attributes:
-        rows: The rows of the input that are kept.
+        rows: The rows of the input that are kept, or the share of them.
         results: What was measured of the shard's clips.
 
     Raises:
@@ -68,10 +68,12 @@ class Making:
         self._shard = shard
         self._options = options
         self._passes: list[Passes] = []
-        input_version = warehouse.version(input_table)
+        input_version = options.input_version or warehouse.version(input_table)
         self.rows = read_frame(
             warehouse, input_table, shard, where="keep = true", version=input_version
         )
+        if options.share is not None:
+            self.rows = self.rows.gather_every(options.share.of, options.share.number)
         source, *recipe, stage = table.split("/")
         self.results = warehouse.results(source, shard, stage)
         self._recorded = RecordedResults(self.results, options.results_every_s)
@@ -122,6 +124,11 @@ class Making:
         return self._warehouse.replace_shard(
             self._table, self._shard, to_batches(rows, schema), schema=schema, provenance=origin
         )
+
+    def leave(self, *, touched: int, tallies: Sequence[Tally]) -> StageReport:
+        """Keep what a share measured for the shard's own run; its report has version 0."""
+        self._recorded.flush()
+        return self.finish(0, self.rows.clear(), touched=touched, tallies=tallies)
 
     def keep_results(self, origin: Provenance) -> None:
         """Put what was measured into the source's results."""

@@ -46,6 +46,21 @@ def available_cores() -> int:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """One of several equal parts of a shard's rows, for machines that measure it together.
+
+    A share's results are kept and nothing is committed; the shard's own run finds them.
+
+    Attributes:
+        number: From 0.
+        of: How many there are.
+    """
+
+    number: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Settings of a run.
 
@@ -62,6 +77,8 @@ class EngineOptions:
         measure_all: Measure every operator on every clip, rejected or not.
         results_every_s: Seconds between two writes of what was measured, before the stage is done.
         progress: Called in this process whenever a clip is done.
+        share: Measure a part of the shard only, and commit nothing.
+        input_version: Version of the input table that is read, None for the latest.
     """
 
     access: Access
@@ -75,6 +92,8 @@ class EngineOptions:
     measure_all: bool = False
     results_every_s: float = 3.0
     progress: Callable[[Progress], None] | None = None
+    share: Share | None = None
+    input_version: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be meant.

@@ -156,6 +156,9 @@ def probe_shard(
         located = {i: locate(i) if i is not None else None for i in dict.fromkeys(ids)}
         list(threads.map(files.find, located.keys(), located.values()))
     measured = files.probe(making.passes(probe_task))
+    touched = sum(source_id in measured for source_id in ids)
+    if options.share is not None:
+        return making.leave(touched=touched, tallies=[])
     made = [_row(r, files.of[r["source_id"]]) for r in making.rows.to_dicts()]
     frame = pl.DataFrame(pa.Table.from_pylist(made, CLIP_SCHEMA))
     use = OperatorUse(MEDIA, operator.model_dump(mode="json"), operator.version, operator.digest())
@@ -163,7 +166,6 @@ def probe_shard(
     version = making.commit(frame, CLIP_SCHEMA, origin)
     kept = frame.filter("keep")
     tally = Tally(MEDIA, len(frame), 0, len(frame) - len(kept), len(kept))
-    touched = sum(source_id in measured for source_id in ids)
     return dataclasses.replace(
         making.finish(version, frame, touched=touched, tallies=[tally]),
         histograms=summary.histograms(kept, _PLOTTED, ()),

@@ -127,6 +127,9 @@ def render_shard(
         files = _render(rows, operator, place_of_files, options, known, passes)
     finally:
         place_of_files.remove(rendering.name(s) for s in warehouse.taken_down(rows.to_arrow()))
+    touched = sum(files[s].tried for s in rows["signature"])
+    if options.share is not None:
+        return making.leave(touched=touched, tallies=[])
     frame = _with_files(rows, files)
     fingerprint = operator.fingerprint()
     use = OperatorUse(
@@ -135,7 +138,6 @@ def render_shard(
     recipe_hash = digest("recipe", fingerprint)
     origin = making.origin((use,), fingerprint=fingerprint, recipe_hash=recipe_hash)
     version = making.commit(frame, recipe.rendered_schema, origin)
-    touched = sum(files[s].tried for s in rows["signature"])
     failed = len(frame) - len(frame.filter("keep"))
     tally = Tally(RENDERED, len(frame), 0, failed, len(frame) - failed)
     return dataclasses.replace(

@@ -17,6 +17,7 @@ they come with the first call that touches a table.
 * `result_schema.py` the columns of results
 * `results.py`    what was measured, by fingerprint; `results_spool.py` what no table holds yet,
                   `shard_results.py` both, for the stage that measures a shard
+* `plain_files.py` small files beside the tables
 * `tombstones.py` what must never come back; `takedown.py` removing it everywhere
 """
 

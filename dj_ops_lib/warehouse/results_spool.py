@@ -13,15 +13,12 @@ import logging
 import urllib.parse
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs
 
 from dj_ops_lib.errors import WarehouseError
-from dj_ops_lib.faults import outage_of
-from dj_ops_lib.placing import put_in_place
-from dj_ops_lib.warehouse import tombstones
+from dj_ops_lib.warehouse import plain_files, tombstones
 from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
 from dj_ops_lib.warehouse.store import SPOOL, Store
 from dj_ops_lib.warehouse.tombstones import Tombstones
@@ -132,29 +129,8 @@ def _written(
     with pa.ipc.new_file(sink, results.schema) as writer:
         writer.write_table(results)
     names = (source, shard) if quoted else (_quoted(source), _quoted(shard))
-    filesystem, root = store.filesystem()
-    folder = "/".join((root, SPOOL, *names))
-    path = f"{folder}/{stage}-{uuid.uuid4().hex}{SUFFIX}"
-    try:
-        if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
-            _put_in_place(Path(path), sink.getvalue())
-        else:
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(sink.getvalue())
-    except OSError as error:
-        raise outage_of(error, folder) or WarehouseError(
-            f"results cannot be kept in {folder}: {error}; the warehouse must be writable"
-        ) from None
-    return path
-
-
-def _put_in_place(path: Path, content: pa.Buffer) -> None:
-    """Make a local file that is there as a whole or not at all, after a crash of the system too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-    put_in_place(partial, path)
+    place = "/".join((SPOOL, *names, f"{stage}-{uuid.uuid4().hex}{SUFFIX}"))
+    return plain_files.write(store, place, sink.getvalue().to_pybytes())
 
 
 def _listed(store: Store, folder: str) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,9 @@ INTERNAL = "_warehouse"
 SPOOL = "_results_spool"
 """Folder of results that no table holds yet."""
 
+JOBS = "_jobs"
+"""Folder of the reports of jobs that are done."""
+
 _OPENINGS = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 
@@ -161,7 +164,7 @@ class Store:
             if entry.type != pyarrow.fs.FileType.Directory:
                 continue
             name = f"{folder}/{entry.base_name}" if folder else entry.base_name
-            if name == SPOOL:
+            if name in {SPOOL, JOBS}:
                 continue
             if name.endswith(".lance"):
                 yield name.removesuffix(".lance")

@@ -168,6 +168,27 @@ class Warehouse:
 
         return ShardResults(self._store, source, shard, stage)
 
+    def write_note(self, place: str, text: str) -> None:
+        """Write a small file beside the tables, as a whole or not at all.
+
+        Args:
+            place: Path under the warehouse, such as `_jobs/<id>.json`.
+            text: What it holds.
+
+        Raises:
+            WarehouseError: It cannot be written.
+        """
+        from dj_ops_lib.warehouse import plain_files
+
+        plain_files.write(self._store, place, text.encode())
+
+    def read_note(self, place: str) -> str | None:
+        """What such a file holds, None where there is none."""
+        from dj_ops_lib.warehouse import plain_files
+
+        found = plain_files.read(self._store, place)
+        return None if found is None else found.decode()
+
     # --- reading -----------------------------------------------------------------------------
 
     def read_shard(
