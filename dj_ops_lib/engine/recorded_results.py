@@ -15,12 +15,9 @@ import pyarrow as pa
 
 from dj_ops_lib.engine.known_results import encoded
 from dj_ops_lib.engine.measuring import Measurement, Outcome, Task
+from dj_ops_lib.errors import PATH_CLASSES
 from dj_ops_lib.operator import Operator
 from dj_ops_lib.warehouse import RESULT_SCHEMA, Provenance, ShardResults
-
-OF_A_PATH = frozenset({"missing", "forbidden", "changed"})
-"""Error classes that tell about a path and not about what is in the file: they are never stored
-by content, or equal files elsewhere would be missing too."""
 
 
 class RecordedResults:
@@ -71,7 +68,7 @@ def _row(
 ) -> dict[str, Any] | None:
     """One result, or None for what is none: not about content, or kept in another way."""
     failure = found.failure
-    if failure is not None and failure.error_class in OF_A_PATH:
+    if failure is not None and failure.error_class in PATH_CLASSES:
         return None
     if failure is None and not operator.results_are_kept:
         return None
