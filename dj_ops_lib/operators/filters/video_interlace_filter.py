@@ -21,11 +21,12 @@ class VideoInterlaceFilter(Filter):
 
     In an interlaced picture every other line comes from a later instant, so that what moves has
     combs. The share is of the pictures that can be told: where nothing moves, none can be, and a
-    clip without any has a share of 0, for no comb can be seen in it. `field_order` is what the
-    file's header says instead; either can be without the other. Text and charts that move by
-    whole lines, and synthetic pictures of fine lines, may be taken for interlaced.
+    clip without any has a share of 0, as has one in which things move straight up or down only,
+    for no comb can be seen in them. `field_order` is what the file's header says; either can be
+    without the other.
 
-    Source: FFmpeg's idet filter, with its defaults.
+    Source: FFmpeg's idet filter, with its defaults; a picture must show combs, too, as idet alone
+    takes what moves up or down for interlaced (`media/interlacing.py`).
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -64,8 +65,6 @@ class _Lines(Observer):
         self._detector.look(frame.image.T if self._sideways else frame.image)
 
     def result(self) -> Columns:
-        self._detector.finish()
-        found = self._detector.found
-        interlaced = found["tff"] + found["bff"]
-        told = interlaced + found["progressive"]
-        return {"video_interlaced_ratio": interlaced / told if told else 0.0}
+        found = self._detector
+        found.finish()
+        return {"video_interlaced_ratio": found.interlaced / found.told if found.told else 0.0}
