@@ -240,6 +240,11 @@ def _microseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1_000_000)
 
 
+def span_us(start_s: float | None, end_s: float | None) -> tuple[int | None, int | None]:
+    """A span as ids tell it, in microseconds."""
+    return _microseconds(start_s), _microseconds(end_s)
+
+
 def clip_id(
     source: str, source_id: str, start_s: float | None, end_s: float | None, occurrence: int = 0
 ) -> str:
@@ -250,9 +255,9 @@ def clip_id(
         source_id: The dataset's own id of the video.
         start_s: Start in the file in seconds, None for its beginning.
         end_s: End in the file in seconds, None for its end.
-        occurrence: How many entries with the same id and span came before in the shard.
+        occurrence: How many entries with the same id and span come before in the source.
     """
-    span = [_microseconds(start_s), _microseconds(end_s)]
+    span = span_us(start_s, end_s)
     return digest("clip", source, source_id, span, *([occurrence] if occurrence else []))
 
 

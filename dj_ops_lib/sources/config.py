@@ -146,7 +146,7 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
         if len(same) > 1 and not self.annotations:
             raise SourceError(
                 f"source '{self.name}': {' and '.join(same)} in {self.folder} describe the same "
-                "clips, which would get the same ids; name the files to read in the source's "
+                "clips, each of which would be there twice; name the files to read in the source's "
                 "defs.yaml (annotations: [...])"
             )
         return found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from dj_ops_lib.clip import CLIP_SCHEMA, Caption, Clip, clip_id, entry_id
+from dj_ops_lib.clip import CLIP_SCHEMA, Caption, Clip, clip_id
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.sources.config import SourceConfig
@@ -29,6 +29,7 @@ from dj_ops_lib.sources.manifest import (
     read_manifest_row,
     write_manifest,
 )
+from dj_ops_lib.sources.repeats import clip_base, error_base
 
 if TYPE_CHECKING:
     from dj_ops_lib.warehouse import Warehouse
@@ -146,7 +147,7 @@ def rows_of(config: SourceConfig, line: ManifestRow, path: Path) -> Iterator[dic
 
 
 class _RowMaker:
-    """Turns entries into rows; knows what came before in the shard."""
+    """Turns entries into rows; knows what came before in the source."""
 
     def __init__(self, config: SourceConfig, line: ManifestRow) -> None:
         self._reader = config.reader
@@ -155,9 +156,8 @@ class _RowMaker:
         self._shard = line.shard
         self._file = line.annotation_file
         self._header = line.part.header
-        self._seen: collections.Counter[tuple[str, float | None, float | None]]
-        self._seen = collections.Counter()
-        self._told: set[tuple[str, int]] = set()
+        self._seen = collections.Counter(dict(line.earlier))
+        self._told: set[str] = {base for base, _ in line.earlier}
 
     def rows(self, entry: Entry) -> Iterator[dict[str, Any]]:
         if entry.problem is not None:
@@ -170,20 +170,21 @@ class _RowMaker:
         for part in parts or [Malformed("the entry describes no clip")]:
             if isinstance(part, AnnotatedClip):
                 yield self._clip(entry, part).to_row()
-            elif part.entry is None or self._first_time(part.entry):
+            elif part.entry is None or self._first_time(part.entry, part.part):
                 yield self._error(entry, part)
 
-    def _first_time(self, companion: Entry) -> bool:
+    def _first_time(self, companion: Entry, part: str) -> bool:
         # Entries that are there twice share their companions, whose error is told once.
-        place = (companion.table, companion.row)
-        known = place in self._told
-        self._told.add(place)
+        base = error_base(self._source, self._file, companion, part)
+        known = base in self._told
+        self._told.add(base)
         return not known
 
     def _clip(self, entry: Entry, part: AnnotatedClip) -> Clip:
         key = (part.source_id, part.start_s, part.end_s)
-        occurrence = self._seen[key]
-        self._seen[key] += 1
+        base = clip_base(self._source, part)
+        occurrence = self._seen[base]
+        self._seen[base] += 1
         return Clip(
             clip_id=clip_id(self._source, *key, occurrence=occurrence),
             source=self._source,
@@ -203,9 +204,8 @@ class _RowMaker:
         wrong = part.entry or entry
         where = f"{self._file}, line {wrong.line}"
         what = f" ({wrong.table}, entry {wrong.row})" if wrong.table else ""
-        file = "#".join(p for p in (self._file, wrong.table, part.part) if p)
         clip = Clip(
-            clip_id=entry_id(self._source, file, wrong.row),
+            clip_id=error_base(self._source, self._file, wrong, part.part),
             source=self._source,
             shard=self._shard,
             source_id=part.source_id or self._reader.source_id(wrong, self._header),

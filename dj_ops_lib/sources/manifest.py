@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +19,7 @@ from dj_ops_lib.errors import SourceError
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.sources.entry import Piece, Slice
 from dj_ops_lib.sources.formats.layout import slice_digest
+from dj_ops_lib.sources.repeats import Part, earlier
 
 if TYPE_CHECKING:
     from dj_ops_lib.warehouse import Warehouse
@@ -27,6 +28,7 @@ VERSION = "1"
 """Raised when the same files make other shards, whatever the dataset."""
 
 _PIECE = pa.struct([(name, pa.int64()) for name in ("start", "end", "row", "line")])
+_EARLIER = pa.struct([("clip_id", pa.string()), ("count", pa.int64())])
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -45,6 +47,7 @@ MANIFEST_SCHEMA = pa.schema(
             ("file_bytes", pa.int64(), "size of the file when it was indexed"),
             ("file_mtime_ns", pa.int64(), "its modification time, nanoseconds since 1970"),
             ("file_sha256", pa.string(), "its SHA-256"),
+            ("earlier", pa.list_(_EARLIER), "ids that shards before hold too, and how often"),
         )
     ]
 )
@@ -61,10 +64,12 @@ class ManifestRow:
     file_bytes: int
     file_mtime_ns: int
     file_sha256: str
+    earlier: tuple[tuple[str, int], ...] = ()
 
     def to_row(self) -> dict[str, Any]:
         """The table row, as a dict."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "part"}
+        row["earlier"] = [{"clip_id": base, "count": count} for base, count in self.earlier]
         return row | dataclasses.asdict(self.part)
 
     @classmethod
@@ -74,8 +79,9 @@ class ManifestRow:
         part = {n: row[n] for n in names} | {
             "companions": tuple(Piece(**p) for p in row["companions"])
         }
-        own = [f.name for f in dataclasses.fields(cls) if f.name != "part"]
-        return cls(part=Slice(**part), **{n: row[n] for n in own})
+        own = [f.name for f in dataclasses.fields(cls) if f.name not in {"part", "earlier"}]
+        earlier = tuple((e["clip_id"], e["count"]) for e in row.get("earlier") or ())
+        return cls(part=Slice(**part), earlier=earlier, **{n: row[n] for n in own})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ class Manifest:
         shards: Names of all shards, those of gone slices included.
         files: SHA-256 of each annotation file, by name.
         rows: Entries in each shard, by name.
-        changed: Shards that are new or whose bytes differ from the manifest before.
+        changed: Shards that are new, or whose bytes, or what comes before of the same clips, differ
+            from the manifest before.
         version: Version of the manifest's table.
     """
 
@@ -182,7 +189,9 @@ def number_shards(old: Iterable[ManifestRow], new: Iterable[ManifestRow]) -> lis
             shard, following = f"{following:05d}", following + 1
         numbered.append(dataclasses.replace(row, shard=shard))
     empty = Slice(0, 0, 1, 1, 0)
-    numbered += [dataclasses.replace(row, part=empty, digest="") for row in gone.values()]
+    numbered += [
+        dataclasses.replace(row, part=empty, digest="", earlier=()) for row in gone.values()
+    ]
     return sorted(numbered, key=lambda r: r.shard)
 
 
@@ -204,7 +213,8 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
     paths = config.annotation_paths()
     indexed = {name: index_file(path, name, config) for name, path in paths.items()}
     rows = number_shards(old, [row for found, _ in indexed.values() for row in found])
-    digests = {row.shard: row.digest for row in old}
+    rows = _with_earlier(config, rows, paths)
+    known = {row.shard: (row.digest, row.earlier) for row in old}
     batch = pa.RecordBatch.from_pylist([row.to_row() for row in rows], schema=MANIFEST_SCHEMA)
     provenance = Provenance(
         run_id=run_id,
@@ -218,9 +228,25 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
         shards=[row.shard for row in rows],
         files={name: sha256 for name, (_, sha256) in indexed.items()},
         rows={row.shard: row.part.rows for row in rows},
-        changed=[row.shard for row in rows if digests.get(row.shard) != row.digest],
+        changed=[row.shard for row in rows if known.get(row.shard) != (row.digest, row.earlier)],
         version=version,
     )
+
+
+def _with_earlier(
+    config: SourceConfig, rows: Sequence[ManifestRow], paths: Mapping[str, Path]
+) -> list[ManifestRow]:
+    """The lines, with what shards before theirs hold of the same clips."""
+    parts = {
+        row.shard: Part(paths[row.annotation_file], row.annotation_file, row.part)
+        for row in rows
+        if row.part.rows or row.part.companions
+    }
+    found = earlier(config.name, config.reader, parts)
+    return [
+        dataclasses.replace(row, earlier=tuple(sorted(found.get(row.shard, {}).items())))
+        for row in rows
+    ]
 
 
 def read_manifest(warehouse: Warehouse, config: SourceConfig) -> list[ManifestRow]:

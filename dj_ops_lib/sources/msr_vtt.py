@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import ClassVar
 
 from dj_ops_lib.clip import Clip
@@ -57,6 +57,10 @@ class MsrVtt(SourceReader):
             others.append({k: v for k, v in sentence.fields.items() if k not in used})
         extra = {k: v for k, v in entry.fields.items() if k != "video_id"}
         yield AnnotatedClip(video, None, None, tuple(captions), extra | {"sentences": others})
+
+    def repeat_keys(self, entry: Entry) -> Iterator[Hashable]:
+        """The video, which is the clip."""
+        yield self.text(entry, self.id_field, empty=False)
 
     def official(self, clips: Sequence[Clip]) -> OfficialEntry:
         """The entry of `videos` and its sentences.

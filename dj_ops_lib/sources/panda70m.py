@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from dj_ops_lib.clip import Clip
@@ -82,6 +82,10 @@ class Panda70M(SourceReader):
                 yield _clip(video, own, shared)
             except ValueError as error:
                 yield Malformed(f"clip {i + 1}: {error}", video, part=str(i))
+
+    def repeat_keys(self, entry: Entry) -> Iterator[Hashable]:
+        """The video: a repeated one is rare, and its lists are long."""
+        yield self.text(entry, self.id_field, empty=False)
 
     def official(self, clips: Sequence[Clip]) -> OfficialEntry:
         """The record of these clips; timestamps as written unless a clip was cut since."""

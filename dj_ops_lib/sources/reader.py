@@ -11,10 +11,10 @@ import functools
 import importlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import ClassVar
 
-from dj_ops_lib.clip import Clip
+from dj_ops_lib.clip import Clip, span_us
 from dj_ops_lib.errors import SourceError
 from dj_ops_lib.registry import load_class, module_names, nearest
 from dj_ops_lib.sources.entry import (
@@ -64,6 +64,16 @@ class SourceReader(ABC):
         Raises:
             MalformedEntryError: The entry is wrong as a whole.
         """
+
+    def repeat_keys(self, entry: Entry) -> Iterator[Hashable]:
+        """What entries that describe the same clip have in common; a reader may know a cheap way.
+
+        Raises:
+            MalformedEntryError: The entry is wrong as a whole.
+        """
+        for clip in self.clips(entry):
+            if isinstance(clip, AnnotatedClip):
+                yield clip.source_id, span_us(clip.start_s, clip.end_s)
 
     def official(self, clips: Sequence[Clip]) -> OfficialEntry:
         """The entry that describes these clips: `clips` backwards.
