@@ -47,6 +47,7 @@ check: $(STAMP) ## lint, types, layers, YAML, definitions
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/dg check yaml
 	$(BIN)/dagster definitions validate --workspace workspace.yaml
+	$(BIN)/python -c 'from dj_assets.build import build_defs; build_defs(strict=True)' # validate passes over a broken file
 
 bench: $(STAMP) ## print the benchmarks' ratios; with PEER=DIR also every operator beside Data-Juicer's
 	@for script in $(filter-out $(WITH_PEER),$(wildcard benchmarks/*.py)); do \

@@ -16,6 +16,7 @@ import dagster as dg
 import pydantic
 import yaml
 
+from dj_assets.broken import BrokenComponent, asset_keys, unexecutable
 from dj_assets.stages import recipe_assets, source_assets
 from dj_ops_lib.errors import RecipeError, SourceError
 from dj_ops_lib.recipe import Recipe
@@ -128,18 +129,40 @@ class RecipeComponent(dg.Component):
         Raises:
             RecipeError: It names a source that is not defined.
         """
-        found = context.component_tree.get_all_components(SourceComponent)
-        configs = {c.config.name: c.config for c in found}
+        configs, broken = _sources(context)
         for source in self.recipe.sources:
-            if source not in configs:
+            if source not in {*configs, *broken}:
                 raise RecipeError(
                     f"{self.path}: the recipe is applied to '{source}', but no file under "
                     f"defs/sources defines that source{nearest(source, configs)}"
                 )
         return dg.Definitions(
             assets=[
-                asset
-                for source in self.recipe.sources
-                for asset in recipe_assets(self.recipe, configs[source])
+                *(
+                    asset
+                    for source in self.recipe.sources
+                    if source in configs
+                    for asset in recipe_assets(self.recipe, configs[source])
+                ),
+                *(
+                    unexecutable(key, broken[key[0]])
+                    for key in asset_keys(self.path)
+                    if key[0] in broken
+                ),
             ]
         )
+
+
+def _sources(
+    context: dg.ComponentLoadContext,
+) -> tuple[dict[str, SourceConfig], dict[str, str]]:
+    """The sources by name, and why those that cannot be loaded cannot."""
+    configs, broken = {}, {}
+    for loc, decl in context.component_tree._component_decl_tree().items():
+        if decl.component_type in {SourceComponent, BrokenComponent}:
+            match context.component_tree.load_component(loc):
+                case SourceComponent(config=config):
+                    configs[config.name] = config
+                case BrokenComponent(reason=reason, file=file):
+                    broken |= {key[0]: reason for key in asset_keys(file) if len(key) == 2}
+    return configs, broken

@@ -10,6 +10,7 @@ import datetime as dt
 import dagster as dg
 from pydantic import Field
 
+from dj_assets.failures import told_in_a_sentence
 from dj_assets.resources import WarehouseResource
 from dj_assets.tables import OWNER
 
@@ -60,7 +61,8 @@ def maintenance(
     done = []
     for table in place.tables():
         if not config.sources or table.partition("/")[0] in config.sources:
-            done.append(place.maintain(table, policy))
+            with told_in_a_sentence():
+                done.append(place.maintain(table, policy))
             context.log.info(f"{done[-1]}")
     columns = {
         "table": "string",

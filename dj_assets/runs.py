@@ -24,6 +24,7 @@ import dagster as dg
 import psutil
 
 from dj_ops_lib.errors import DjError
+from dj_ops_lib.media.ffmpeg import die_with_parent
 from dj_ops_lib.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_FAILURE = re.compile(r"^dagster\S*\.Failure: (.+)$", re.M)
+"""How a run's log begins the sentence of `failures.py`."""
 _PID = re.compile(r"\(pid: (\d+)\)")
 
 
@@ -70,13 +73,20 @@ class Run:
         """Start the run process; what it prints goes to `log`."""
         with log.open("wb") as file:
             return subprocess.Popen(
-                self.command(), stdout=file, stderr=subprocess.STDOUT, env=environment
+                self.command(),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                # A demo that is killed leaves none running. The call is one to the kernel, and the
+                # parent is this thread, which waits for the process.
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
 
 
 def source_names(graph: AssetGraph) -> list[str]:
     """The sources: whatever has a manifest."""
-    return sorted(k.path[0] for k in graph.get_all_asset_keys() if k.path[-1] == "manifest")
+    keys = graph.materializable_asset_keys
+    return sorted(k.path[0] for k in keys if k.path[-1] == "manifest")
 
 
 def stage_keys(graph: AssetGraph) -> list[dg.AssetKey]:
@@ -133,7 +143,7 @@ def outdated(
     now = TemporalContext(effective_dt=dt.datetime.now(dt.UTC), last_event_id=None)
     view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
     resolver = CachingStaleStatusResolver(instance, graph, view)
-    keys = [k for k in graph.get_all_asset_keys() if graph.get(k).is_partitioned]
+    keys = [k for k in graph.materializable_asset_keys if graph.get(k).is_partitioned]
     history = {k: latest(instance, k) for k in keys}
     tables = {k: k.to_user_string() for k in keys}
     shards = {k: _written(warehouse, t) for k, t in tables.items()}
@@ -211,6 +221,8 @@ class RunFailedError(DjError):
     """A run process that ended with an error; the message ends with its last lines."""
 
     def __init__(self, run: Run, log: Path) -> None:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        tail = "\n".join(f"  {line}" for line in lines[-12:])
-        super().__init__(f"the run {run.name} failed; all it said is in {log}, at last:\n{tail}")
+        text = log.read_text(encoding="utf-8", errors="replace")
+        sentences = dict.fromkeys(_FAILURE.findall(text))
+        told = list(sentences) or text.splitlines()[-12:]
+        tail = "\n".join(f"  {line.strip()}" for line in told)
+        super().__init__(f"the run {run.name} failed; all it said is in {log}, and this:\n{tail}")

@@ -11,6 +11,7 @@ import inspect
 import dagster as dg
 
 from dj_assets import code_versions, metadata
+from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import register_shards
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_assets.tables import OWNER, Table, table_asset, tags
@@ -160,7 +161,8 @@ def manifest_asset(config: SourceConfig) -> dg.AssetsDefinition:
 
         Materialize it first and whenever the file changes: it registers the shards as partitions.
         """
-        written = write_manifest(warehouse.open(), config, run_id=context.run.run_id)
+        with told_in_a_sentence():
+            written = write_manifest(warehouse.open(), config, run_id=context.run.run_id)
         new = register_shards(context.instance, config.name, written.shards)
         address = warehouse.open().address(f"{config.name}/manifest")
         return dg.MaterializeResult(

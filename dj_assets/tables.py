@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dj_assets import checks, metadata, redecided
 from dj_assets.automation import fill_missing
+from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import backfill_policy, shards_of
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_ops_lib.report import StageReport
@@ -78,7 +79,12 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     def stage(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, compute: Compute
     ) -> dg.MaterializeResult:
-        store = warehouse.open()
+        with told_in_a_sentence():
+            return make(context, warehouse.open(), compute)
+
+    def make(
+        context: dg.AssetExecutionContext, store: Warehouse, compute: Compute
+    ) -> dg.MaterializeResult:
         address = store.address(table.name)
         verdicts = []
         for name in context.partition_keys:

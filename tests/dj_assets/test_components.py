@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dj_assets.build import build_defs
+from dj_assets.runs import source_names
 from dj_ops_lib.errors import RecipeError, SourceError
 
 NUMBER = itertools.count()
@@ -67,7 +69,7 @@ class Project:
     def refusal(self) -> BaseException:
         """The error at the bottom of what Dagster raises."""
         with pytest.raises(Exception) as raised:  # noqa: PT011  looked into below
-            self.keys()
+            build_defs(project=self.folder, strict=True)
         error = raised.value
         while error.__cause__ is not None:
             error = error.__cause__
@@ -130,6 +132,44 @@ def test_a_recipe_over_an_unknown_source_names_the_nearest_one(project):
     assert isinstance(error, RecipeError)
     assert str(path) in str(error)
     assert "did you mean 'msr_vtt'?" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("resolution_filter", "resolution_fliter", 9, "did you mean 'video_resolution_filter'"),
+        ("  stages:", "  rendr: {}\n  stages:", None, "rendr"),
+        ("min_width: 128}", "min_width: 128", 10, "not valid YAML"),
+        ("attributes:\n", "attributes:\n    deeper: [\n", 6, "not valid YAML"),
+        ("[msr_vtt]", "[msr_vtt, msr_vt]", None, "did you mean 'msr_vtt'?"),
+    ],
+)
+def test_a_broken_recipe_takes_down_itself_only(project, old, new, line, said):
+    project.add("recipes/sound", RECIPE)
+    path = project.add("recipes/wide", RECIPE.replace(old, new))
+    graph = build_defs(project=project.folder).resolve_asset_graph()
+    sound = graph.get(dg.AssetKey(["msr_vtt", "sound", "cleaned"]))
+    broken = graph.get(dg.AssetKey(["msr_vtt", "wide", "cleaned"]))
+    assert sound.is_executable
+    assert not broken.is_executable
+    assert f"{path}:{line}: " in broken.description if line else str(path) in broken.description
+    assert said in broken.description
+    project.refusal()
+
+
+def test_a_broken_source_takes_down_itself_and_what_is_made_of_it(project):
+    project.add("recipes/wide", RECIPE.replace("[msr_vtt]", "[msr_vtt, panda70m]"))
+    path = project.add("sources/panda70m", SOURCE.replace("{}", "{identity: md5}"))
+    graph = build_defs(project=project.folder).resolve_asset_graph()
+    works = {k.to_user_string(): graph.get(k).is_executable for k in graph.get_all_asset_keys()}
+    broken = {k for k, executable in works.items() if not executable}
+    assert broken == {f"panda70m/{s}" for s in ("manifest", "raw", "media", "wide/cleaned")}
+    assert works["msr_vtt/wide/cleaned"]
+    for key in broken:
+        description = graph.get(dg.AssetKey(key.split("/"))).description
+        assert str(path) in description
+        assert "identity" in description
+    assert source_names(graph) == ["msr_vtt"]
 
 
 def test_shards_of_an_extract_are_as_small_as_its_folder_says(project, tmp_path):
