@@ -1,59 +1,31 @@
-"""Asset checks: promises about a stage's table, verified on the rows as they were written.
+"""Asset checks: the library's findings about a stage's table, told to Dagster.
 
-Every stage gets the same checks. They are part of the asset's own step (a check
-of its own would be a step, and a process where runs use processes), and read
-back the shard, so a table that cannot be read is noticed where it was made.
-Blocking ones stop the run before anyone reads a table that would mislead. How
-rows are made is not known here.
+What is promised and how it is verified is `dj_ops_lib/checks.py`. Every stage
+gets the same checks. They are part of the asset's own step (a check of its own
+would be a step, and a process where runs use processes), and read back the
+shard, so a table that cannot be read is noticed where it was made. Blocking ones
+stop the run before anyone reads a table that would mislead. How rows are made is
+not known here.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
-import polars as pl
 import pyarrow as pa
 
 from dj_assets.partitions import shards_of
-from dj_ops_lib.report import StageReport
+from dj_ops_lib.checks import DESCRIPTIONS, KEEP_RATE, Finding, Severity, Shard, findings
 
-SCHEMA = "schema"
-UNIQUE = "unique_clip_id"
-CONSERVED = "rows_conserved"
-KEEP_RATE = "keep_rate"
-
-_DESCRIPTIONS = {
-    SCHEMA: "The table has every column that the stage declares, with its type.",
-    UNIQUE: "No clip_id occurs twice in the shard, and none is null.",
-    CONSERVED: "Every row that entered is kept, rejected, in error or the parent of its pieces; "
-    "no row comes from nowhere; the stage's own counts say the same.",
-    KEEP_RATE: "The share of rows kept lies within the stage's bounds; else a warning.",
+_SEVERITIES = {
+    Severity.WARN: dg.AssetCheckSeverity.WARN,
+    Severity.ERROR: dg.AssetCheckSeverity.ERROR,
 }
-_BLOCKING = frozenset({SCHEMA, UNIQUE, CONSERVED})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shard:
-    """One shard of a stage's table as it was written, and what it was made from.
-
-    Attributes:
-        report: The stage's own account.
-        rows: All columns of the shard's rows.
-        declared: The schema that the stage promises.
-        entered: clip_ids of the rows that entered; None where rows are made from annotations.
-        bounds: (lowest, highest) acceptable share of rows kept.
-        withheld: Rows that the warehouse did not write, because they were taken down.
-    """
-
-    report: StageReport
-    rows: pa.Table
-    declared: pa.Schema
-    entered: Sequence[str] | None
-    bounds: tuple[float, float] = (0.0, 1.0)
-    withheld: int = 0
+_BLOCKING = frozenset(DESCRIPTIONS) - {KEEP_RATE}
+"""Checks that stop the run where what they found is an error; what is a warning never does."""
 
 
 def content_version(rows: pa.Table) -> dg.DataVersion:
@@ -97,7 +69,7 @@ def specs(asset: dg.AssetKey, source: str) -> list[dg.AssetCheckSpec]:
             blocking=name in _BLOCKING,
             partitions_def=shards_of(source),
         )
-        for name, text in _DESCRIPTIONS.items()
+        for name, text in DESCRIPTIONS.items()
     ]
 
 
@@ -112,26 +84,19 @@ class Verdict:
 
 def judge(asset: dg.AssetKey, shard: Shard) -> Verdict:
     """Hold one shard against all promises."""
-    found = {
-        SCHEMA: _schema(shard),
-        UNIQUE: _unique(shard),
-        CONSERVED: _conserved(shard),
-        KEEP_RATE: _keep_rate(shard),
-    }
-    results = tuple(
-        dg.AssetCheckResult(
-            asset_key=asset,
-            check_name=name,
-            passed=not problems,
-            severity=dg.AssetCheckSeverity.ERROR
-            if name in _BLOCKING
-            else dg.AssetCheckSeverity.WARN,
-            description="; ".join(problems) or None,
-            metadata=numbers,
-        )
-        for name, (problems, numbers) in found.items()
-    )
+    results = tuple(_result(asset, found) for found in findings(shard))
     return Verdict(shard.report.shard, results, content_version(shard.rows))
+
+
+def _result(asset: dg.AssetKey, found: Finding) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=found.check,
+        passed=found.passed,
+        severity=_SEVERITIES[found.severity],
+        description="; ".join(found.problems) or None,
+        metadata=found.numbers,
+    )
 
 
 def publish(
@@ -167,7 +132,7 @@ def publish(
     together = hashlib.blake2b("".join(versions).encode(), digest_size=16).hexdigest()
     return dg.MaterializeResult(
         asset_key=asset,
-        check_results=[_worst(name, verdicts) for name in _DESCRIPTIONS],
+        check_results=[_worst(name, verdicts) for name in DESCRIPTIONS],
         data_version=dg.DataVersion(versions[0] if len(versions) == 1 else together),
     )
 
@@ -177,97 +142,12 @@ def _worst(name: str, verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     results = {v.shard: r for v in verdicts for r in v.results if r.check_name == name}
     failed = {shard: r for shard, r in results.items() if not r.passed}
     first = next(iter(results.values()))
+    blocking = any(r.severity == dg.AssetCheckSeverity.ERROR for r in failed.values())
     return dg.AssetCheckResult(
         asset_key=first.asset_key,
         check_name=name,
         passed=not failed,
-        severity=first.severity,
+        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
         description="; ".join(f"shard {s}: {r.description}" for s, r in failed.items()) or None,
         metadata={"shards": len(results), "shards_failed": len(failed)},
     )
-
-
-Finding = tuple[list[str], Mapping[str, float]]
-
-
-def _schema(shard: Shard) -> Finding:
-    written = shard.rows.schema
-    problems = []
-    for field in shard.declared:
-        position = written.get_field_index(field.name)
-        if position < 0:
-            problems.append(f"the column {field.name} is missing")
-        elif not written.field(position).type.equals(field.type):
-            problems.append(
-                f"{field.name} is {written.field(position).type}, declared as {field.type}"
-            )
-    return problems, {"columns": len(written)}
-
-
-def _unique(shard: Shard) -> Finding:
-    ids = pl.Series(shard.rows["clip_id"])
-    missing, repeated = (
-        ids.null_count(),
-        ids.filter(ids.is_duplicated()).unique(maintain_order=True),
-    )
-    problems = []
-    if missing:
-        problems.append(f"{missing} rows have no clip_id")
-    if len(repeated):
-        problems.append(f"{len(repeated)} ids occur more than once, such as {repeated[0]}")
-    return problems, {"rows": len(ids), "distinct": ids.n_unique()}
-
-
-def _conserved(shard: Shard) -> Finding:
-    report, rows = shard.report, shard.rows
-    rejected, errors = sum(report.rejected.values()), sum(report.errors.values())
-    problems = []
-    if rows.num_rows + shard.withheld != report.rows_out:
-        problems.append(
-            f"{report.rows_out} rows reported, {rows.num_rows} in the table and {shard.withheld} "
-            "taken down"
-        )
-    if report.kept + rejected + errors != report.rows_out:
-        problems.append(
-            f"{report.rows_out} rows are not {report.kept} kept + {rejected} rejected + "
-            f"{errors} errors"
-        )
-    numbers = {
-        "rows_in": report.rows_in,
-        "rows_out": rows.num_rows,
-        "rows_taken_down": shard.withheld,
-    }
-    if shard.entered is None:
-        entries = pl.Series(rows["annotation_row"]).drop_nulls().n_unique()
-        if entries + shard.withheld < report.rows_in:
-            problems.append(f"{report.rows_in} entries read, {entries} of them found in the table")
-        return problems, numbers
-    if len(shard.entered) != report.rows_in:
-        problems.append(f"{report.rows_in} rows in reported, the input holds {len(shard.entered)}")
-    entered = pl.Series("clip_id", shard.entered, dtype=pl.String)
-    ids, parents = pl.Series(rows["clip_id"]), pl.Series(rows["parent_id"])
-    found = ids.append(parents)
-    lost = entered.filter(~entered.is_in(found.implode()))
-    if len(lost) > shard.withheld:
-        problems.append(f"{len(lost)} rows of the input are not accounted for, such as {lost[0]}")
-    made = pl.DataFrame({"clip_id": pl.Series(rows["clip_id"]), "parent_id": parents})
-    known = entered.implode()
-    strange = made.filter(
-        ~pl.col("clip_id").is_in(known) & ~pl.col("parent_id").is_in(known).fill_null(value=False)
-    )
-    if len(strange):
-        problems.append(f"{len(strange)} rows come from nowhere, such as {strange['clip_id'][0]}")
-    return problems, numbers
-
-
-def _keep_rate(shard: Shard) -> Finding:
-    rows = shard.rows.num_rows
-    if not rows:
-        return [], {}
-    rate = shard.report.kept / rows
-    lowest, highest = shard.bounds
-    if lowest <= rate <= highest:
-        return [], {"keep_rate": rate}
-    return [f"{rate:.1%} of the rows kept, expected {lowest:.1%} to {highest:.1%}"], {
-        "keep_rate": rate
-    }

@@ -87,6 +87,11 @@ class StageAttributes(pydantic.BaseModel):
     keep_rate: tuple[float, float] | None = pydantic.Field(
         None, description="Share of rows that should be kept, as [lowest, highest]; else a warning."
     )
+    error_share: tuple[float, float] | None = pydantic.Field(
+        None,
+        description="Shares of rows in error above which it is a warning, and above which the run "
+        "stops; default: [0.05, 0.5].",
+    )
 
 
 class RecipeAttributes(pydantic.BaseModel):

@@ -69,8 +69,8 @@ def rows_in(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
 
 
 def checks_line(instance: dg.DagsterInstance, graph: AssetGraph) -> str:
-    """How many asset checks the latest runs evaluated, and which failed."""
-    evaluated, failed = 0, []
+    """How many asset checks the latest runs evaluated, and which failed or warned."""
+    evaluated, errors, warnings = 0, [], []
     runs = {m.run_id: None for k in stage_keys(graph) for m in latest(instance, k).values()}
     for run_id in runs:
         for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
@@ -78,9 +78,14 @@ def checks_line(instance: dg.DagsterInstance, graph: AssetGraph) -> str:
             evaluated += 1
             if not evaluation.passed:
                 where = f"{evaluation.asset_key.to_user_string()} {evaluation.partition or ''}"
-                failed.append(f"{where.strip()} {evaluation.check_name}: {evaluation.description}")
-    verdict = "all passed" if not failed else f"{len(failed)} did not pass:"
-    return "\n".join([f"{evaluated} asset checks evaluated, {verdict}", *failed])
+                said = f"{where.strip()} {evaluation.check_name}: {evaluation.description}"
+                failed = evaluation.severity == dg.AssetCheckSeverity.ERROR
+                (errors if failed else warnings).append(said)
+    verdict = f"{len(errors)} failed" if errors else "none failed" if warnings else "all passed"
+    if warnings:
+        verdict += f", {len(warnings)} warned"
+    said = [*(f"failed: {e}" for e in errors), *(f"warned: {w}" for w in warnings)]
+    return "\n".join([f"{evaluated} asset checks evaluated, {verdict}", *said])
 
 
 def _counted(rows: pl.LazyFrame, column: pl.Expr) -> str:

@@ -15,16 +15,13 @@ from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import register_shards
 from dj_assets.resources import Compute, Turn, WarehouseResource
 from dj_assets.tables import OWNER, Table, table_asset, tags
+from dj_ops_lib.checks import SOURCE_BOUNDS
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.rendering import RENDERED, Rendering
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.warehouse import Warehouse
-
-SOURCE_BOUNDS = (0.05, 1.0)
-"""Share of a source's rows that should be usable; fewer is a warning, since the usual reason is a
-media root that points elsewhere."""
 
 
 def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
@@ -49,8 +46,8 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 code_version=code_versions.of_raw(config),
                 schema=CLIP_SCHEMA,
                 work=raw,
-                counts_rows=False,
                 bounds=SOURCE_BOUNDS,
+                errors=config.error_share,
             )
         ),
         table_asset(
@@ -62,6 +59,7 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 schema=CLIP_SCHEMA,
                 work=media,
                 bounds=SOURCE_BOUNDS,
+                errors=config.error_share,
             )
         ),
     ]
@@ -100,6 +98,7 @@ def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
         schema=recipe.schema(stage),
         work=work,
         bounds=stage.keep_rate,
+        errors=stage.error_share,
     )
 
 

@@ -17,6 +17,7 @@ from dj_assets.automation import fill_missing
 from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import backfill_policy, shards_of
 from dj_assets.resources import Compute, Turn, WarehouseResource
+from dj_ops_lib.checks import ERRORS_EXPECTED, Promise
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse
 
@@ -37,8 +38,8 @@ class Table:
         code_version: Changes when the stage would write something else.
         schema: Columns that the table promises.
         work: Makes one shard.
-        counts_rows: Whether upstream is a stage table, so that rows can be accounted for.
         bounds: Share of rows that should be kept.
+        errors: Shares of rows in error above which it is a warning, and stops the run.
     """
 
     path: tuple[str, ...]
@@ -47,13 +48,18 @@ class Table:
     code_version: str
     schema: pa.Schema
     work: Work
-    counts_rows: bool = True
     bounds: tuple[float, float] = (0.0, 1.0)
+    errors: tuple[float, float] = ERRORS_EXPECTED
 
     @property
     def name(self) -> str:
         """Name of the table."""
         return "/".join(self.path)
+
+    @property
+    def promise(self) -> Promise:
+        """What the checks hold it against."""
+        return Promise(self.schema, self.bounds, self.errors)
 
 
 def table_asset(table: Table) -> dg.AssetsDefinition:
@@ -85,11 +91,13 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     def make(
         context: dg.AssetExecutionContext, store: Warehouse, compute: Compute
     ) -> dg.MaterializeResult:
+        from dj_ops_lib.engine.checking import as_written
+
         address = store.address(table.name)
         verdicts = []
         for name in context.partition_keys:
             report = table.work(store, compute, Turn(name, context.run.run_id, context.log.info))
-            shard = _read_back(table, report, store)
+            shard = as_written(store, report, table.promise)
             verdicts.append(checks.judge(key, shard))
             made = metadata.of_shard(report, address, shard.rows.schema, taken_down=shard.withheld)
             context.add_asset_metadata(made, partition_key=name)
@@ -98,27 +106,6 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
         return checks.publish(context, key, verdicts)
 
     return stage
-
-
-def _read_back(table: Table, report: StageReport, store: Warehouse) -> checks.Shard:
-    """The shard as it is in the table now, and the ids of the rows it was made from."""
-    entered: list[str] | None = None
-    if table.counts_rows:
-        upstream = "/".join(table.upstream)
-        kept = store.read_shard(upstream, report.shard, columns=["clip_id"], where="keep")
-        entered = [i for batch in kept for i in batch["clip_id"].to_pylist()]
-    batches = list(store.read_shard(table.name, report.shard, version=report.version))
-    (commit,) = (
-        c for c in store.history(table.name, report.version - 1) if c.version == report.version
-    )
-    return checks.Shard(
-        report=report,
-        rows=pa.Table.from_batches(batches, schema=store.schema(table.name, report.version)),
-        declared=table.schema,
-        entered=entered,
-        withheld=commit.provenance.rows_withheld if commit.provenance else 0,
-        bounds=table.bounds,
-    )
 
 
 def _summary(report: StageReport) -> str:

@@ -11,6 +11,7 @@ import itertools
 
 import pyarrow as pa
 
+from dj_ops_lib.checks import ERRORS_EXPECTED
 from dj_ops_lib.clip import CLIP_SCHEMA, digest
 from dj_ops_lib.operator import DUPLICATE_COLUMNS, Column, Deduplicator, Operator
 from dj_ops_lib.rendering import RENDERED_COLUMNS, Rendering
@@ -24,12 +25,14 @@ class Stage:
         name: Name of the stage and of its table.
         operators: In the order in which they are applied.
         keep_rate: (lowest, highest) share of the rows that is kept when all is well.
+        error_share: Shares of rows in error above which it is a warning, and stops the run.
         remarks: For people: a line for each parameter that is accepted and does nothing.
     """
 
     name: str
     operators: tuple[Operator, ...]
     keep_rate: tuple[float, float] = (0.0, 1.0)
+    error_share: tuple[float, float] = ERRORS_EXPECTED
     remarks: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from dj_ops_lib import data_juicer
+from dj_ops_lib.checks import ERRORS_EXPECTED
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.errors import RecipeError
 from dj_ops_lib.operator import Kind, Operator
@@ -59,7 +60,8 @@ def load_recipe(path: Path | str, *, name: str | None = None, at: str | None = N
 
 
 _KEYS = {"name", "description", "sources", "stages", "render"}
-_STAGE_KEYS = {"name", "operators", "keep_rate"}
+_SHARES = {"keep_rate": [0.0, 1.0], "error_share": list(ERRORS_EXPECTED)}
+_STAGE_KEYS = {"name", "operators", *_SHARES}
 
 
 def _native(
@@ -105,11 +107,13 @@ def _rendering(
     )
 
 
-def _keep_rate(document: YamlFile, value: Any, at: tuple[str | int, ...]) -> tuple[float, float]:
+def _two_shares(
+    document: YamlFile, name: str, value: Any, at: tuple[str | int, ...]
+) -> tuple[float, float]:
     match value:
         case [int() | float() as lowest, int() | float() as highest] if 0 <= lowest <= highest <= 1:
             return float(lowest), float(highest)
-    message = f"keep_rate {value!r} must be [lowest, highest], two shares from 0 to 1"
+    message = f"{name} {value!r} must be [lowest, highest], two shares from 0 to 1"
     raise document.error(at, message)
 
 
@@ -135,8 +139,12 @@ def _append_stage(
         _operator(document, item, (*place, "operators", j))
         for j, item in enumerate(entry["operators"])
     ]
-    keep_rate = _keep_rate(document, entry.get("keep_rate", [0.0, 1.0]), (*place, "keep_rate"))
-    stages.append(Stage(name, tuple(operators), keep_rate, _remarks(entry["operators"])))
+    shares = {
+        key: _two_shares(document, key, entry.get(key, default), (*place, key))
+        for key, default in _SHARES.items()
+    }
+    remarks = _remarks(entry["operators"])
+    stages.append(Stage(name, tuple(operators), **shares, remarks=remarks))
     _check_stage(document, stages, (*place, "operators"))
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dj_ops_lib.cli import (
+    check,
     doctor,
     operators,
     plan,
@@ -49,6 +50,7 @@ _typer.command("prune")(prune.prune)
 _typer.command("doctor")(doctor.doctor)
 table.app.command("show")(show.show)
 _typer.add_typer(table.app, name="table")
+_typer.command("check")(check.check)
 _typer.command("takedown")(takedown.takedown)
 
 

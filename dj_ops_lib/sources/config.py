@@ -9,6 +9,7 @@ from typing import Literal
 
 import pydantic
 
+from dj_ops_lib.checks import ERRORS_EXPECTED
 from dj_ops_lib.errors import MediaError, SourceError
 from dj_ops_lib.media.access import VIDEO_EXTENSIONS, Access, Limits, ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME
@@ -80,6 +81,11 @@ class SourceConfig(pydantic.BaseModel, frozen=True, extra="forbid"):
     )
     identity: Literal["sha256", "etag"] = pydantic.Field(
         "sha256", description="Name a video by its bytes, or by the object store's etag and size."
+    )
+    error_share: tuple[float, float] = pydantic.Field(
+        ERRORS_EXPECTED,
+        description="Shares of rows in error above which it is a warning, and above which the run "
+        "stops.",
     )
     limits: LimitsConfig = pydantic.Field(LimitsConfig(), description="Largest video read.")
     object_store: ObjectStoreConfig = pydantic.Field(

@@ -131,7 +131,7 @@ def _elsewhere(store: Store, table: str, prefix: str) -> str:
         name
         for name in store.tables()
         if name.split("/")[0] == source
-        and "clip_id" in (dataset := store.open(name)).schema.names
+        and {"clip_id", "keep"} <= set((dataset := store.open(name)).schema.names)
         and _beginning_with(dataset, prefix)
     ]
     return f"; it is in {', '.join(names)}" if names else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import dagster as dg
 import pyarrow as pa
 import pytest
@@ -92,7 +94,39 @@ def test_too_few_rows_kept_is_a_warning_and_the_rest_stops_the_run():
         "unique_clip_id": True,
         "rows_conserved": True,
         "keep_rate": False,
+        "error_share": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("failed", "errors", "severity"),
+    [
+        (1, (0.05, 0.5), None),  # 5 % is the most that is expected
+        (2, (0.05, 0.5), dg.AssetCheckSeverity.WARN),
+        (10, (0.05, 0.5), dg.AssetCheckSeverity.WARN),
+        (11, (0.05, 0.5), dg.AssetCheckSeverity.ERROR),
+        (11, (0.6, 0.8), None),
+        (1, (0.0, 0.0), dg.AssetCheckSeverity.ERROR),
+        (20, (1.0, 1.0), None),
+    ],
+)
+def test_rows_in_error_warn_above_one_share_and_block_above_another(failed, errors, severity):
+    made = rows(*map(str, range(20)))
+    error = {"operator": "media", "class": "missing", "message": "gone", "attempts": 1}
+    for row in made[:failed]:
+        row.update(keep=False, error=error)
+    found = shard(made, [r["clip_id"] for r in made], kept=20 - failed, rejected={})
+    found = dataclasses.replace(
+        found,
+        report=dataclasses.replace(found.report, errors={"missing": failed}),
+        errors=errors,
+    )
+    wrong = [r for r in checks.judge(KEY, found).results if not r.passed]
+    assert [(r.check_name, r.severity) for r in wrong] == (
+        [("error_share", severity)] if severity else []
+    )
+    said = f"{failed} of 20 rows are in error ({failed} missing)"
+    assert all(said in r.description for r in wrong)
 
 
 def test_the_version_of_a_shard_depends_on_its_rows_and_not_on_their_order():

@@ -55,7 +55,7 @@ def test_the_kept_clips_of_a_shard_are_files_and_a_second_run_changes_nothing(
         instance=instance, asset_selection=stages, partition_key="00000"
     )
     checked = [e for e in result.get_asset_check_evaluations() if e.asset_key == key]
-    assert len(checked) == 4
+    assert len(checked) == 5
     assert all(e.passed for e in checked)
     rows = Warehouse(str(tmp_path / "warehouse")).lazy("msr_vtt/small/rendered").collect()
     folder = tmp_path / "files" / "msr_vtt" / "small"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from dj_assets.metadata import stored_bytes
-from dj_ops_lib.warehouse import Warehouse
+from dj_ops_lib.warehouse import Provenance, Warehouse
 from dj_ops_lib.warehouse.tombstones import Tombstone
 
 RAW, MEDIA = dg.AssetKey(["msr_vtt", "raw"]), dg.AssetKey(["msr_vtt", "media"])
@@ -79,9 +82,58 @@ def test_every_check_is_evaluated_for_the_partition_that_was_made(indexed, insta
     evaluated = {
         (e.asset_key, e.check_name, e.partition) for e in result.get_asset_check_evaluations()
     }
-    names = ("schema", "unique_clip_id", "rows_conserved", "keep_rate")
+    names = ("schema", "unique_clip_id", "rows_conserved", "keep_rate", "error_share")
     assert evaluated == {(key, name, "00001") for key in (RAW, MEDIA) for name in names}
-    assert all(e.passed for e in result.get_asset_check_evaluations())
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    # Of the shard's two videos one is broken: worth a warning, and no reason to stop.
+    assert [(e.asset_key, e.check_name) for e in failed] == [(MEDIA, "error_share")]
+    assert failed[0].severity is dg.AssetCheckSeverity.WARN
+    assert "1 of 2 rows are in error (1 corrupt)" in failed[0].description
+
+
+def test_a_shard_of_which_most_is_in_error_stops_the_run(
+    msr_vtt_files, definitions, instance, tmp_path, monkeypatch
+):
+    """Videos that are elsewhere: without this check, three empty tables and a green run."""
+    (tmp_path / "elsewhere" / "msr_vtt").mkdir(parents=True)
+    for file in (msr_vtt_files / "msr_vtt").glob("*.*"):
+        shutil.copy(file, tmp_path / "elsewhere" / "msr_vtt")
+    monkeypatch.setenv("DJ_DATA", str(tmp_path / "elsewhere"))
+    run(definitions, instance, [dg.AssetKey(["msr_vtt", "manifest"])])
+    result = run(definitions, instance, T2V, partition_key="00000", raise_on_error=False)
+    assert not result.success
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    severities = {(e.asset_key, e.check_name): e.severity for e in failed}
+    assert severities[MEDIA, "error_share"] is dg.AssetCheckSeverity.ERROR
+    assert not Warehouse(str(tmp_path / "warehouse")).exists("msr_vtt/t2v/clips")
+
+
+def test_a_shard_is_held_against_the_version_of_its_input_that_it_read(indexed, instance, tmp_path):
+    """The input is decided again between the stage's reading it and its checks."""
+    run(indexed, instance, T2V, partition_key="00000")
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    original = Warehouse.replace_shard
+
+    def overtaken(self, table, shard, batches, **arguments):
+        version = original(self, table, shard, batches, **arguments)
+        if table == "msr_vtt/t2v/cleaned":
+            rows = pa.Table.from_batches(warehouse.read_shard("msr_vtt/t2v/clips", shard))
+            at = rows.schema.get_field_index("keep")
+            rows = rows.set_column(at, rows.schema.field(at), pa.array([False] * len(rows)))
+            schema, by = rows.schema.remove_metadata(), Provenance()
+            clips = ("msr_vtt/t2v/clips", shard, rows.to_batches())
+            original(self, *clips, schema=schema, provenance=by)
+        return version
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Warehouse, "replace_shard", overtaken)
+        result = run(indexed, instance, [CLEANED], partition_key="00000")
+    assert result.success
+    (accounted,) = (
+        e for e in result.get_asset_check_evaluations() if e.check_name == "rows_conserved"
+    )
+    assert accounted.passed
+    assert accounted.metadata["rows_in"].value == 2
 
 
 def test_making_a_shard_again_changes_no_data_version(indexed, instance):

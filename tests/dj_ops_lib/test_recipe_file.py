@@ -341,3 +341,12 @@ def test_any_text_is_a_recipe_or_a_recipe_error_never_a_crash(tmp_path_factory, 
     path = write(tmp_path_factory.mktemp("fuzz"), text)
     with pytest.raises(RecipeError):
         load_recipe(path)
+
+
+def test_the_share_of_rows_in_error_that_is_expected_of_a_stage_can_be_set(tmp_path: Path) -> None:
+    text = "stages: [{name: a, operators: [video_fps_filter]%s}]"
+    assert load_recipe(write(tmp_path, text % "")).stages[0].error_share == (0.05, 0.5)
+    path = write(tmp_path, text % ", error_share: [0.1, 0.6]")
+    assert load_recipe(path).stages[0].error_share == (0.1, 0.6)
+    with pytest.raises(RecipeError, match="two shares from 0 to 1"):
+        load_recipe(write(tmp_path, text % ", error_share: [0.6, 0.1]"))

@@ -1,4 +1,4 @@
-"""`dj table explain`, `dj table show` and `dj preview` on tables that `dj run` made of real videos.
+"""What is told of clips: `dj table explain` and `show`, `dj preview`, `dj check`, on real videos.
 
 What is true of the clips follows from how they are encoded: of three seconds that move and three
 that do not, cut into pieces of one second, the motion filter rejects the pieces that do not.
@@ -13,7 +13,13 @@ from typing import Any
 
 import lance
 import pytest
+import typer
 from test_commands import dj, encode
+from typer.testing import CliRunner
+
+from dj_ops_lib.cli.check import check
+from dj_ops_lib.warehouse import Warehouse
+from dj_ops_lib.warehouse.tombstones import Tombstone
 
 RECIPE = """
 stages:
@@ -27,6 +33,7 @@ stages:
   - name: deduplicated
     operators: [video_deduplicator]
 """
+RECIPE_STAGES = ("clips", "cleaned", "deduplicated")
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +226,48 @@ def test_statistics_that_were_measured_otherwise_tell_nothing(place: Path) -> No
     (folder / "small.yaml").write_text(changed)
     refused = dj(folder, "preview", "small.yaml", "--warehouse", str(place / "warehouse"), expect=2)
     assert "video_motion_score_filter has measured it with sampling_fps 2" in refused
+
+
+def checked(warehouse: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of `dj check`."""
+    program = typer.Typer()
+    program.command()(check)
+    done = CliRunner().invoke(program, ["--warehouse", str(warehouse), *arguments])
+    return done.exit_code, done.output
+
+
+def test_check_warns_of_rows_in_error_and_fails_above_the_share_that_is_set(place: Path) -> None:
+    code, told = checked(place / "warehouse")  # one video of three is broken
+    assert code == 0
+    assert "warn files/media 00000 error_share: 1 of 3 rows are in error (1 corrupt)" in told
+    assert "0 errors, 1 warnings" in told
+    code, told = checked(place / "warehouse", "--block-errors", "0.3", "--source", "files")
+    assert code == 1
+    assert "error files/media 00000 error_share" in told
+    code, told = checked(place / "warehouse", "--warn-errors", "0.4", "--json")
+    assert code == 0
+    found = [json.loads(line) for line in told.splitlines()]
+    assert all(f["passed"] for f in found)
+    tables = {"files/raw", "files/media", *(f"files/small/{s}" for s in RECIPE_STAGES)}
+    assert {f["table"] for f in found} >= tables
+
+
+def test_check_notices_a_row_that_is_lost_and_a_table_that_was_taken_down_from(
+    place: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(place / "warehouse", tmp_path / "taken")
+    still = str(place / "videos" / "still.mp4")
+    Warehouse(str(tmp_path / "taken")).takedown([Tombstone("source_id", still)])
+    assert checked(tmp_path / "taken", "--block-errors", "1")[0] == 0
+    lost = next(r["clip_id"] for r in rows(place, "small/cleaned") if "moving" in r["source_id"])
+    shutil.copytree(place / "warehouse", tmp_path / "w")
+    lance.dataset(tmp_path / "w/files/small/cleaned.lance").delete(f"clip_id = '{lost}'")
+    small = ("--recipe", str(place / "small.yaml"))
+    code, told = checked(tmp_path / "w", *small)
+    assert code == 1
+    assert "error files/small/cleaned 00000 rows_conserved: 6 rows reported, 5 in the" in told
+    assert f"1 rows of the input are not accounted for, such as {lost}" in told
+    assert checked(tmp_path / "w", *small, "--shards", "00000..00003")[0] == 1
+    for nothing in (("--shards", "00001"), ("--recipe", "smal"), ("--source", "other")):
+        refused = dj(tmp_path, "check", "--warehouse", "w", *nothing, expect=2)
+        assert "nothing to check in w" in refused
