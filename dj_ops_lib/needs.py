@@ -78,6 +78,7 @@ class Size:
         divisible: Both edges are floored to a multiple of this.
         exact: (width, height) in pixels; overrides everything else.
         long: Long edge in pixels; with `short`, too, the aspect ratio is not kept.
+        nearest: The short edge below `max_long` is rounded, not floored.
     """
 
     short: int | None = None
@@ -86,6 +87,7 @@ class Size:
     divisible: int = 1
     exact: tuple[int, int] | None = None
     long: int | None = None
+    nearest: bool = False
 
     def resolve(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in pixels to scale a frame of `width` x `height` to."""
@@ -99,7 +101,8 @@ class Size:
         if self.max_short is not None and short > self.max_short:
             short, long = self.max_short, int(self.max_short * long / short)
         if self.max_long is not None and long > self.max_long:
-            short, long = int(self.max_long * short / long), self.max_long
+            scaled = self.max_long * short / long
+            short, long = round(scaled) if self.nearest else int(scaled), self.max_long
         short, long = (
             max(self.divisible, e // self.divisible * self.divisible) for e in (short, long)
         )
@@ -112,13 +115,16 @@ class Frames:
 
     Attributes:
         at: Which frames.
-        size: What to scale them to (area averaging), None for the display size.
+        size: What to scale them to, None for the display size.
         format: `rgb24`, `bgr24` or `gray`.
+        scaling: How they are made smaller: `area`, the mean of the pixels that become one, or
+            `linear`, as OpenCV does it by default, from the four next to a point.
     """
 
     at: At
     size: Size | None = None
     format: Literal["rgb24", "bgr24", "gray"] = "rgb24"
+    scaling: Literal["area", "linear"] = "area"
 
 
 EVERY_SMALL = Frames(Every(), Size(max_long=256), "bgr24")

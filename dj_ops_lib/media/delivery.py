@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dj_ops_lib.media.edits import PictureEdits
-from dj_ops_lib.media.pictures import Converter, Format
+from dj_ops_lib.media.pictures import Converter, Format, Scaling
 from dj_ops_lib.media.plans import Length, Selection, needs_every_frame, select
 from dj_ops_lib.media.tone_mapping import Node
 from dj_ops_lib.needs import At, Frame, Frames, KeyFrames, Observer
@@ -65,17 +65,18 @@ class Delivery:
         bt709: Sequence[Node] = (),
     ) -> None:
         self._edits = edits
-        self._converters: dict[tuple[int, int, Format], Converter] = {}
+        self._converters: dict[tuple[int, int, Format, Scaling], Converter] = {}
         self._shows: dict[At, _Show] = {}
         for need, observer in wanted:
             width, height = need.size.resolve(*display) if need.size else display
-            key = (width, height, need.format)
+            key = (width, height, need.format, need.scaling)
             if key not in self._converters:
                 self._converters[key] = Converter(
                     width,
                     height,
                     need.format,
                     upright=edited or edits is not None,
+                    scaling=need.scaling,
                     bt709=bt709,
                 )
             show = self._shows.setdefault(need.at, _Show(select(need.at, length), {}))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pydantic
 
 from dj_ops_lib.clip import Clip, Span
-from dj_ops_lib.needs import EVERY_SMALL, Frame, Frames, Observer
+from dj_ops_lib.needs import EVERY_SMALL, Every, Frame, Frames, Observer, Size
 from dj_ops_lib.operator import Splitter, parameter
 
 DETECTOR_PARAMETERS = {
@@ -23,6 +23,9 @@ DETECTOR_PARAMETERS = {
 }
 """The parameters that only some detectors take, by detector."""
 
+EVERY_AS_LIBRARY = Frames(Every(), Size(max_long=256, nearest=True), "bgr24", "linear")
+"""Frames as `scene_manager` scales them: OpenCV's linear scaling of the converted picture."""
+
 LARGEST_WEIGHT = 1000
 """Only the ratio of weights matters."""
 
@@ -31,8 +34,10 @@ class VideoSplitBySceneMapper(Splitter):
     """Cuts a clip at its scene changes, exact to the frame.
 
     PySceneDetect's detectors are fed from the stage's own single decode, on frames scaled to
-    256 pixels. Without `threshold` each detector uses its natural one (ContentDetector 27,
-    AdaptiveDetector 3, ThresholdDetector 12, histogram 0.2); Data-Juicer uses 27 for all. A
+    256 pixels by averaging, which other operators share; the library takes single pixels, so that
+    scores differ and cuts near the threshold may (`library_scaling` gives its scores). Without
+    `threshold` each detector uses its natural one (ContentDetector 27, AdaptiveDetector 3,
+    ThresholdDetector 12, histogram 0.2); Data-Juicer uses 27 for all. A
     failure is the row's error, where Data-Juicer writes a path that does not exist. `weights`
     and `method` work, where Data-Juicer fails on any; its pieces have a constant frame rate.
     Parameters of another detector are refused, where Data-Juicer ignores them. `histogram`
@@ -74,6 +79,9 @@ class VideoSplitBySceneMapper(Splitter):
     method: Literal["FLOOR", "CEILING"] | None = parameter(
         None, "Threshold: whether scenes are brighter or darker than the threshold"
     )
+    library_scaling: bool = parameter(
+        False, "scale frames as PySceneDetect does, for its very scores; another scaling a frame"
+    )
     bins: int | None = parameter(None, "histogram: number of bins", ge=2, le=256)
 
     @pydantic.field_validator("weights", mode="before")
@@ -96,8 +104,8 @@ class VideoSplitBySceneMapper(Splitter):
         return self
 
     def needs(self) -> Frames:
-        """Every frame, small."""
-        return EVERY_SMALL
+        """Every frame, small: the picture that others look at, too, or the library's own."""
+        return EVERY_AS_LIBRARY if self.library_scaling else EVERY_SMALL
 
     def observe(self, clip: Clip) -> Observer:
         """Run the detector over the frames as they come."""
