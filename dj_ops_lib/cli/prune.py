@@ -25,7 +25,8 @@ def prune(
 ) -> None:
     """Find rendered files that no `rendered` table names, neither its latest nor a tagged version.
 
-    Files that `dj render` made are named by no table. Run it when nothing renders.
+    Files of other warehouses are left alone, and so are those that `dj render` made. Run it when
+    nothing renders.
     """
     found = open_warehouse(warehouse).prune_files(
         folder or settings.rendered_root(),
@@ -39,3 +40,5 @@ def prune(
         typer.echo(path)
     what = "removed" if delete else "that no table names; --delete removes them"
     typer.echo(f"{len(found.files)} files, {found.size / 2**20:.1f} MiB, {what}")
+    if found.strangers:
+        typer.echo(f"{found.strangers} more are on no record of this warehouse and left alone")

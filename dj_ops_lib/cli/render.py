@@ -85,6 +85,7 @@ def render(
     from dj_ops_lib.media.render import render as render_clip
     from dj_ops_lib.media.scratch import sweep
     from dj_ops_lib.rendering import Rendering
+    from dj_ops_lib.warehouse import Provenance
 
     options = Rendering(cut=cut.value, pictures=pictures.value, crf=crf, preset=preset)
     store = ObjectStore(endpoint_url, region)
@@ -95,6 +96,12 @@ def render(
     tables = open_warehouse(warehouse)
     rows = pa.Table.from_batches(tables.scan(table, where=where), tables.schema(table))
     clips = [Clip.from_row(row) for row in rows.to_pylist()]
+    tables.record_files(
+        rows,
+        [f"{files.uri}/{options.name(c.signature or '')}" for c in clips],
+        made_for=None,
+        provenance=Provenance(stage="files"),
+    )
     console = Console()
     results = run_in_workers(
         render_clip,

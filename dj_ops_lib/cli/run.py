@@ -111,4 +111,6 @@ def run(
     refuse_if_all_failed(tables, reports)
     if loaded.rendering is not None:
         folder = settings.rendered_folder(source, loaded.name)
-        console.print(f"their files are in {folder}", highlight=False, soft_wrap=True)
+        said = f"their files are in {folder}, named by rendered_uri in table {last}; files of clips"
+        said += " that are no longer kept stay there until `dj prune --delete`"
+        console.print(said, highlight=False, soft_wrap=True)

@@ -57,6 +57,20 @@ def list_tables(warehouse: WarehouseOption = None) -> None:
 
 
 @app.command()
+def drop(
+    table: TableArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it, instead of telling.")] = False,
+    warehouse: WarehouseOption = None,
+) -> None:
+    """Remove a table, with the clips' files that were made for it and no other table names."""
+    found = open_warehouse(warehouse).drop(table, dry=not yes)
+    for uri in found.files:
+        typer.echo(uri)
+    what = "removed" if yes else "would be removed; --yes does it"
+    typer.echo(f"{table}: {found.rows} rows and {len(found.files)} files {what}")
+
+
+@app.command()
 def history(
     table: TableArgument, warehouse: WarehouseOption = None, as_json: JsonOption = False
 ) -> None:

@@ -46,16 +46,28 @@ def takedown(
         bool,
         typer.Option(help="Also end tagged versions that hold it, and all untagged old ones."),
     ] = False,
+    even_if_unknown: Annotated[
+        bool, typer.Option(help="Also keep out what no row is about, should it come later.")
+    ] = False,
     warehouse: WarehouseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove every clip of a video from every table, and keep them from coming back."""
+    """Remove every clip of a video from every table, and keep them from coming back.
+
+    Exits non-zero where something was asked for that no row is about, or a file is left.
+    """
     stones = stones_from(source_id or (), media_sha256 or (), file, source)
     folders = [settings.rendered_root(), str(settings.temporary_folder()), *(rendered or ())]
     done = open_warehouse(warehouse).takedown(
-        stones, reason=reason, rendered=folders, purge_versions=purge_versions
+        stones,
+        reason=reason,
+        rendered=folders,
+        purge_versions=purge_versions,
+        even_if_unknown=even_if_unknown,
     )
     typer.echo(to_json(done) if as_json else "\n".join(report(done)))
+    if done.unknown or done.left:
+        raise typer.Exit(1)
 
 
 def stones_from(
@@ -103,6 +115,11 @@ def report(done: Takedown) -> list[str]:
             else f"still holds {t.rows} of its rows; --purge-versions ends it"
         )
         for t in done.tagged
+    )
+    found.extend(f"NOT removed: {path}" for path in done.left)
+    found.extend(
+        f"unknown: nothing descends from {s.value}; --even-if-unknown keeps it out all the same"
+        for s in done.unknown
     )
     return found
 

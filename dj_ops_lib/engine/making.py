@@ -125,6 +125,12 @@ class Making:
             self._table, self._shard, to_batches(rows, schema), schema=schema, provenance=origin
         )
 
+    def record_files(self, uris: Sequence[str]) -> None:
+        """Record the file that is about to be made of each row, before it is made."""
+        self._warehouse.record_files(
+            self.rows.to_arrow(), uris, made_for=self._table, provenance=self._origin
+        )
+
     def leave(self, *, touched: int, tallies: Sequence[Tally]) -> StageReport:
         """Keep what a share measured for the shard's own run; its report has version 0."""
         self._recorded.flush()

@@ -121,6 +121,7 @@ def render_shard(
     place_of_files = destination(folder, ObjectStore())
     sweep(place_of_files.scratch)
     operator = Render(folder=place_of_files.uri, rendering=rendering)
+    making.record_files([f"{place_of_files.uri}/{rendering.name(s)}" for s in rows["signature"]])
     known = KnownResults(making.results, (RENDERED,))
     passes = making.passes(render_task)
     try:

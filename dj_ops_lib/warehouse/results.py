@@ -10,25 +10,19 @@ layouts that were compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from dj_ops_lib.errors import ConflictError
-from dj_ops_lib.warehouse import read, write
+from dj_ops_lib.warehouse import read
+from dj_ops_lib.warehouse.growing import unite
 from dj_ops_lib.warehouse.locate import literal
 from dj_ops_lib.warehouse.provenance import Provenance
 from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA, results_table
 from dj_ops_lib.warehouse.store import Store
-
-BATCH_ROWS = 64_000
-"""Rows written at a time; also about what a fragment of a compacted table holds."""
-
-_FOLDS = 100
-"""How often a fold is begun again because another run of the same shard was faster."""
 
 _KEY = ["digest", "subject"]
 
@@ -90,10 +84,6 @@ def fold(
 ) -> int | None:
     """Unite results with those that the table holds for a shard, in one commit.
 
-    A union by fingerprint: of two runs that end on one shard neither erases what the other
-    measured. Never a plain append: one prepared before a takedown and committed after it brought
-    the rows back (2026-11-25).
-
     Args:
         store: The warehouse.
         source: Name of the source.
@@ -105,37 +95,16 @@ def fold(
         The version that holds them; None where there was nothing new, and nothing was written.
 
     Raises:
-        ConflictError: Other runs of the same shard were faster a hundred times.
+        ConflictError: Other runs of the same shard were faster again and again.
     """
-    table = results_table(source)
     new = pa.concat_tables([RESULT_SCHEMA.empty_table(), *fresh])
-    for _ in range(_FOLDS):
-        dataset = store.find(table)
-        version = 0 if dataset is None else int(dataset.version)
-        old = RESULT_SCHEMA.empty_table()
-        if version:
-            found = read.read_shard(
-                store, table, shard, columns=RESULT_SCHEMA.names, version=version
-            )
-            old = pa.Table.from_batches(list(found), RESULT_SCHEMA)
-        rows = united(old, new)
-        if rows is None:
-            return None
-        try:
-            return write.replace_shard(
-                store,
-                table,
-                shard,
-                _batches(rows, shard),
-                schema=RESULT_SCHEMA,
-                provenance=provenance,
-                rests_on=version,
-            )
-        except ConflictError:
-            continue
-    raise ConflictError(
-        f"table '{table}': shard '{shard}' was changed {_FOLDS} times while results were added to "
-        "it; run fewer stages of one shard at a time"
+    return unite(
+        store,
+        results_table(source),
+        shard,
+        schema=RESULT_SCHEMA,
+        united=lambda old: united(old, new),
+        provenance=provenance,
     )
 
 
@@ -158,11 +127,3 @@ def united(old: pa.Table, new: pa.Table) -> pa.Table | None:
     if not best["_new"].any():
         return None
     return best.drop("_new").to_arrow().cast(RESULT_SCHEMA)
-
-
-def _batches(rows: pa.Table, shard: str) -> Iterator[pa.RecordBatch]:
-    """The rows as those of the shard, whichever they were measured for."""
-    place = rows.schema.get_field_index("shard")
-    named = pa.repeat(pa.scalar(shard, pa.string()), rows.num_rows)
-    rows = rows.set_column(place, RESULT_SCHEMA.field("shard"), named)
-    yield from rows.to_batches(max_chunksize=BATCH_ROWS)

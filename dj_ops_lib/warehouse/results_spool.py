@@ -79,6 +79,15 @@ def remove(store: Store, paths: list[str]) -> None:
             raise WarehouseError(f"{path} cannot be removed: {error}") from None
 
 
+def knows(store: Store, stones: Tombstones) -> bool:
+    """Whether a file holds a result about one of these."""
+    for path, _ in _listed(store, ""):
+        results = _read(store, path)
+        if results is not None and stones.matches(results) is not None:
+            return True
+    return False
+
+
 def take_down(store: Store, stones: Tombstones) -> int:
     """Remove what was taken down from all files; returns how many results went.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import quoted, rendered_files, results_spool, tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
 from dj_ops_lib.warehouse.locate import located
@@ -67,6 +68,8 @@ class Takedown:
         tables: Tables from which rows were removed.
         files: Rendered files removed, and folders in which one was being made.
         tagged: Tagged versions that hold, or held, such rows.
+        unknown: What was asked for and nothing descends from.
+        left: Files that are still there, with the reason.
     """
 
     stones: tuple[Tombstone, ...]
@@ -74,12 +77,27 @@ class Takedown:
     tables: tuple[Touched, ...]
     files: tuple[str, ...]
     tagged: tuple[TaggedVersion, ...]
+    unknown: tuple[Tombstone, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
 class _Found:
+    """What descends from what was asked for: clips, their contents, files that are known."""
+
     clips: set[str] = dataclasses.field(default_factory=set)
     signatures: set[str] = dataclasses.field(default_factory=set)
+    uris: set[str] = dataclasses.field(default_factory=set)
+
+    def note(self, batch: pa.RecordBatch) -> None:
+        """Take the contents and files of rows that go."""
+        for column, into in (
+            ("signature", self.signatures),
+            ("uri", self.uris),
+            (rendered_files.URI, self.uris),
+        ):
+            if column in batch.schema.names:
+                into.update(batch.column(column).drop_null().to_pylist())
 
 
 def takedown(
@@ -89,9 +107,18 @@ def takedown(
     reason: str = "",
     rendered: Sequence[str] = (),
     purge_versions: bool = False,
+    even_if_unknown: bool = False,
 ) -> Takedown:
     """See `Warehouse.takedown`."""
     asked = tuple(dict.fromkeys(stones))
+    unknown = () if even_if_unknown else tuple(s for s in asked if not _is_known(store, s))
+    if len(unknown) == len(asked):
+        raise WarehouseError(
+            f"nothing in {store.uri} descends from {', '.join(s.value for s in unknown)}, and "
+            "nothing was changed; correct the id or the warehouse, or say --even-if-unknown to "
+            "keep out what may come later"
+        )
+    asked = tuple(s for s in asked if s not in unknown)
     tombstones.append(store, asked, reason)
     found = _Found()
     _descendants(store, asked, found)
@@ -110,13 +137,30 @@ def takedown(
     if purge_versions:
         for table in store.tables():
             purge(store, table)
+    files = rendered_files.remove(store, rendered, found.signatures, found.uris)
     return Takedown(
         asked,
         tuple(sorted(found.clips)),
         tuple(touched),
-        tuple(rendered_files.remove(store, rendered, found.signatures)),
+        tuple(files.removed),
         tuple(tagged),
+        unknown,
+        tuple(files.left),
     )
+
+
+def _is_known(store: Store, stone: Tombstone) -> bool:
+    """Whether a row of any table, in its latest or a tagged version, is about it."""
+    if stone in tombstones.load(store).stones:
+        return True  # taken down before: what was left then is looked for again
+    only = Tombstones(stones=frozenset([stone]))
+    for table in store.tables():
+        for version in (None, *(t.version for t in tags(store, table))):
+            dataset = store.open(table, version)
+            where = condition(_with_quoted(dataset, only), dataset.schema.names)
+            if where and dataset.count_rows(filter=where):
+                return True
+    return results_spool.knows(store, only)
 
 
 def _descendants(store: Store, asked: Iterable[Tombstone], found: _Found) -> None:
@@ -153,7 +197,7 @@ def _matching_rows(dataset: lance.LanceDataset, stones: Tombstones) -> list[pa.R
     where = condition(stones, names)
     if where is None:
         return []
-    wanted = [c for c in ("clip_id", "signature") if c in names]
+    wanted = [c for c in ("clip_id", "signature", "uri", rendered_files.URI) if c in names]
     return list(dataset.scanner(columns=wanted, filter=where).to_batches())
 
 
@@ -168,8 +212,7 @@ def _removed(
         batches = _matching_rows(latest, here)
         rows = sum(b.num_rows for b in batches)
         for batch in batches:
-            if "signature" in batch.schema.names:
-                found.signatures.update(batch.column("signature").drop_null().to_pylist())
+            found.note(batch)
         where = condition(here, latest.schema.names)
         change = (
             Change(*emptied(latest, where, located(latest, where))) if rows and where else Change()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dj_ops_lib.warehouse.diff import Diff
+    from dj_ops_lib.warehouse.dropping import Dropped
     from dj_ops_lib.warehouse.explain import Explanation
     from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
     from dj_ops_lib.warehouse.rendered_files import Pruning
@@ -348,22 +349,67 @@ class Warehouse:
         reason: str = "",
         rendered: Sequence[str] = (),
         purge_versions: bool = False,
+        even_if_unknown: bool = False,
     ) -> Takedown:
         """Remove every clip that descends from what is named, in every table, for good.
 
         Args:
             stones: What to take down: source ids, content identities, clips.
             reason: Kept beside the tombstones.
-            rendered: Folders of rendered files, local or `s3://`, named `<signature>.<suffix>`.
+            rendered: Further folders of rendered files, local or `s3://`, named
+                `<signature>.<suffix>`; those that the warehouse made are on record.
             purge_versions: Also delete the tags that still hold such clips, remove all untagged old
                 versions whatever their age, and make deletions physical. Readers of old versions
                 fail; run it when nothing else runs.
+            even_if_unknown: Keep out also what no row is about, should it come later.
+
+        Raises:
+            WarehouseError: No row is about any of what is named; nothing was changed.
         """
         from dj_ops_lib.warehouse import takedown
 
         return takedown.takedown(
-            self._store, stones, reason=reason, rendered=rendered, purge_versions=purge_versions
+            self._store,
+            stones,
+            reason=reason,
+            rendered=rendered,
+            purge_versions=purge_versions,
+            even_if_unknown=even_if_unknown,
         )
+
+    def record_files(
+        self,
+        clips: pa.Table,
+        uris: Sequence[str],
+        *,
+        made_for: str | None,
+        provenance: Provenance,
+    ) -> None:
+        """Record files of clips that are about to be made, so that a takedown finds them.
+
+        Args:
+            clips: The clips; columns as in `clip.CLIP_SCHEMA`.
+            uris: Where each clip's file will be, an absolute path or an `s3://` URI.
+            made_for: Table whose rows will name them, None where no table will.
+            provenance: What the commits say about themselves.
+        """
+        from dj_ops_lib.warehouse import files_made
+
+        files_made.record(self._store, clips, uris, made_for=made_for, provenance=provenance)
+
+    def drop(self, table: str, *, dry: bool = False) -> Dropped:
+        """Remove a table with the files that only its rows name; its history stays archived.
+
+        Args:
+            table: Name of the table.
+            dry: Only tell what would go.
+
+        Raises:
+            WarehouseError: There is no such table, or a part of it could not be removed.
+        """
+        from dj_ops_lib.warehouse import dropping
+
+        return dropping.drop(self._store, table, dry=dry)
 
     def taken_down(self, clips: pa.Table) -> set[str]:
         """Signatures of clips that were taken down, without those that a clip has that stays.

@@ -147,7 +147,7 @@ class WarehouseMachine(RuleBasedStateMachine):
     @rule(shard=SHARDS, number=st.integers(0, 8))
     def take_down(self, shard: str, number: int) -> None:
         source_id = f"video-{shard}-{number}"
-        self.warehouse.takedown([Tombstone("source_id", source_id)])
+        self.warehouse.takedown([Tombstone("source_id", source_id)], even_if_unknown=True)
         self.gone.add(source_id)
         clip_id = f"{shard}/{number}"
         for rows in self.now.values():

@@ -10,6 +10,7 @@ import pytest
 from warehouse_rows import clip_batches, clip_row, put
 
 from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import Provenance, Warehouse, staging, tombstones
 from dj_ops_lib.warehouse.maintenance import Policy
 from dj_ops_lib.warehouse.tombstones import Tombstone
@@ -107,7 +108,7 @@ def test_a_writer_that_began_before_the_takedown_brings_nothing_back(corpus):
 
     def rows():
         yield from clip_batches([clip_row("late", i) for i in range(3)])
-        corpus.takedown([Tombstone("media", "sha256:late-1")])
+        corpus.takedown([Tombstone("media", "sha256:late-1")], even_if_unknown=True)
 
     corpus.replace_shard("one/raw", "late", rows(), schema=CLIP_SCHEMA, provenance=Provenance())
     assert corpus.shards("one/raw") == {"late": 2, "s": 3}
@@ -123,7 +124,7 @@ def test_a_takedown_between_the_last_look_and_the_commit_is_noticed(corpus, monk
         original(self, gone, dataset)
         calls.append(dataset.version)
         if len(calls) == 1:
-            corpus.takedown([Tombstone("media", "sha256:late-1")])
+            corpus.takedown([Tombstone("media", "sha256:late-1")], even_if_unknown=True)
 
     monkeypatch.setattr(staging.Staged, "withhold", withhold)
     put(corpus, "one/raw", "late", 3)
@@ -134,7 +135,7 @@ def test_a_takedown_between_the_last_look_and_the_commit_is_noticed(corpus, monk
 def test_a_table_created_during_a_takedown_is_clean_too(warehouse):
     def rows():
         yield from clip_batches([clip_row("late", i) for i in range(3)])
-        warehouse.takedown([Tombstone("source_id", "video-late-0")])
+        warehouse.takedown([Tombstone("source_id", "video-late-0")], even_if_unknown=True)
 
     warehouse.replace_shard("x/raw", "late", rows(), schema=CLIP_SCHEMA, provenance=Provenance())
     assert warehouse.shards("x/raw") == {"late": 2}
@@ -184,7 +185,7 @@ def test_who_made_files_meanwhile_learns_which_of_them_have_to_go(corpus):
 
 
 def test_pruning_finds_the_files_that_no_table_names(corpus, tmp_path):
-    """Named in the latest or a tagged version; by their name, wherever the folder was mounted."""
+    """Named in the latest or a tagged version; of those, the ones that it has a record of."""
     rendered = tmp_path / "rendered" / "one"
     rendered.mkdir(parents=True)
     names = [f"{i:032x}.mp4" for i in range(3)] + [f"{3:032x}.0a1b2c3d.mp4"]
@@ -195,7 +196,7 @@ def test_pruning_finds_the_files_that_no_table_names(corpus, tmp_path):
 
     def name_in_table(*files: str) -> None:
         rows = [
-            clip_row("s", i) | {"rendered_uri": f"/elsewhere/{name}"}
+            clip_row("s", i) | {"rendered_uri": str(rendered / name)}
             for i, name in enumerate(files)
         ]
         batches = pa.Table.from_pylist(rows, schema).to_batches()
@@ -204,9 +205,19 @@ def test_pruning_finds_the_files_that_no_table_names(corpus, tmp_path):
         )
 
     name_in_table(names[0], names[1])
+    folder, soon = str(tmp_path / "rendered"), dt.timedelta(0)
+    unknown = corpus.prune_files(folder, older_than=soon, delete=True)
+    assert (unknown.files, unknown.strangers) == ((), 2)
+    rows = pa.Table.from_pylist([clip_row("s", i) for i in range(4)], CLIP_SCHEMA)
+    corpus.record_files(
+        rows,
+        [str(p) for p in paths[:4]],
+        made_for="one/t2v/rendered",
+        provenance=Provenance(),
+    )
     corpus.tag("one/t2v/rendered", "release")
     name_in_table(names[0])
-    folder, day = str(tmp_path / "rendered"), dt.timedelta(days=1)
+    day = dt.timedelta(days=1)
     assert corpus.prune_files(folder, older_than=day, delete=True).files == ()
     found = corpus.prune_files(folder, older_than=dt.timedelta(0))
     assert (found.files, found.size) == (tuple(map(str, paths[2:4])), 10)
@@ -273,7 +284,11 @@ def test_tombstones_are_recorded_once_and_kept_with_their_reason(corpus):
 
 
 def test_a_takedown_of_nothing_known_still_holds_for_what_comes_later(warehouse):
-    done = warehouse.takedown([Tombstone("source_id", "video-s-1")])
+    stones = [Tombstone("source_id", "video-s-1")]
+    with pytest.raises(WarehouseError, match=r"nothing in .* descends from video-s-1"):
+        warehouse.takedown(stones)
+    assert tombstones.load(warehouse._store).stones == frozenset()
+    done = warehouse.takedown(stones, even_if_unknown=True)
     assert (done.clips, done.tables) == ((), ())
     put(warehouse, "x/raw", "s", 3)
     assert ids(warehouse, "x/raw") == {"s/0", "s/2"}
