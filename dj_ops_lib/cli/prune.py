@@ -25,8 +25,8 @@ def prune(
 ) -> None:
     """Find rendered files that no `rendered` table names, neither its latest nor a tagged version.
 
-    Files of other warehouses are left alone, and so are those that `dj render` made. Run it when
-    nothing renders.
+    Files that `dj render` made are named by no table; those of other warehouses are left alone. Run
+    it when nothing renders.
     """
     found = open_warehouse(warehouse).prune_files(
         folder or settings.rendered_root(),

@@ -145,7 +145,7 @@ def prune(store: Store, folder: str, *, older_than: dt.timedelta, delete: bool) 
             continue
         if uri not in ours:
             strangers += 1
-        elif ours[uri] is not None:  # else somebody asked for it by hand, and no table names it
+        else:
             files.append(entry.path)
             size += entry.size
             if delete:
