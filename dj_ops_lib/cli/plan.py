@@ -1,4 +1,7 @@
-"""`dj plan` shows how the engine will run a recipe: waves, what they share, what they cost."""
+"""`dj plan` shows how the engine will run a recipe: waves, what they share, what they cost.
+
+With `--change` it tells what the recipe would do to the clips that are stored (`forecast.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dj_ops_lib.cli.forecast import print_forecast
+from dj_ops_lib.errors import OptionError
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.rendering import RENDERED
@@ -27,13 +32,32 @@ def plan(
         str | None, typer.Option(help="Where earlier runs are: costs come from their history.")
     ] = None,
     source: Annotated[str, typer.Option(help="Source whose tables' history is read.")] = "files",
+    change: Annotated[
+        bool,
+        typer.Option(
+            "--change",
+            help="Tell what running it would measure, keep and lose of the source's clips.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --change: one JSON object instead of text.")
+    ] = False,
 ) -> None:
-    """Show the waves of every stage, what they decode, and what a clip is expected to cost."""
+    """Show the waves of every stage, what they decode, and what a clip is expected to cost.
+
+    With --change: what is measured again and what is reused, how many clips enter and leave, by
+    stage and over all shards, from what is stored; nothing is measured or written.
+    """
     from dj_ops_lib.engine.explanation import describe_rendering
 
     loaded = load_recipe(recipe, at=at)
     for line in loaded.remarks:
         typer.echo(line, err=True)
+    if change:
+        print_forecast(loaded, source=source, warehouse=warehouse, as_json=as_json)
+        return
+    if as_json:
+        raise OptionError("--json goes with --change")
     console = Console()
     for stage in loaded.stages:
         _print_stage(console, loaded, stage, warehouse, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,33 @@ def test_costs_are_shown_once_the_stage_has_run(workshop: Workshop, recipe: Path
     told = show(str(recipe), "--warehouse", where, "--source", "toys")
     assert "CPU s a clip, as lately" in told
     assert "about" not in told
+
+
+def test_a_changed_recipe_is_told_in_a_line_a_stage(workshop: Workshop, recipe: Path) -> None:
+    for name, level in (("dark", 40), ("bright", 200)):
+        write_video(workshop.videos / f"{name}.mp4", 2, level=level)
+    workshop.raw("0", [{"source_id": "dark"}, {"source_id": "bright"}])
+    workshop.probe()
+    arguments = ("--change", "--warehouse", str(workshop.root / "warehouse"), "--source", "toys")
+    recipe.write_text("stages: [{name: cleaned, operators: [video_motion_score_filter]}]")
+    said = show(str(recipe), *arguments)
+    assert "2 clips measured, 1.9 s of CPU; 0 reused; 0 enter, 0 leave" in said
+    assert "2 stay or go by what is measured" in said
+    process_shard(
+        workshop.warehouse,
+        load_recipe(recipe),
+        "cleaned",
+        source="toys",
+        shard="0",
+        options=workshop.options,
+    )
+    recipe.write_text(
+        "stages: [{name: cleaned, operators: [{video_motion_score_filter: {max_score: 0.0, "
+        "min_score: 0.0}}]}]"
+    )
+    kept = sum(r["keep"] for r in workshop.rows("toys/shown/cleaned"))
+    assert kept
+    said = show(str(recipe), *arguments)
+    assert f"0 clips measured; 2 reused; 0 enter, {kept} leave" in said
+    told = json.loads(show(str(recipe), *arguments, "--json"))
+    assert [s["leave"] for s in told["stages"]] == [kept]
