@@ -52,11 +52,13 @@ class Fps:
     """Frames 0, step, 2 * step, ... with step = round(fps / min(rate, fps)).
 
     The step is kept within 1 ... num_frames - 1. `with_second` adds frame 1, which Data-Juicer's
-    motion filter reads.
+    motion filter reads. `pair_s` adds, after each frame of the step, the first one that is shown at
+    least so many seconds later; while one is waited for, no other is.
     """
 
     rate: float
     with_second: bool = False
+    pair_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class Frame:
         pts_s: Seconds from the beginning of the file.
         index: Position among the clip's frames, None where not all were decoded.
         key_frame: Whether it is a key frame.
+        sampled: False for a frame that `Fps.pair_s` alone asks for.
     """
 
     image: npt.NDArray[np.uint8]
@@ -174,6 +177,7 @@ class Frame:
     pts_s: float
     index: int | None
     key_frame: bool
+    sampled: bool = True
 
 
 class Observer:

@@ -153,6 +153,9 @@ class Delivery:
                     index=seen.index,
                     key_frame=seen.key_frame,
                 )
+            picture = seen.pictures[converter]
+            if not show.selection.sampled:
+                picture = dataclasses.replace(picture, sampled=False)
             for observer in observers:
-                observer.frame(seen.pictures[converter])
+                observer.frame(picture)
                 self.delivered += 1

@@ -24,10 +24,16 @@ class DisFlow:
 
     Source: T. Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as in
     OpenCV with its preset FAST.
+
+    Args:
+        fine: Down to half the size instead of a quarter: on 256 pixels, a shift of 0.4 is then 0.43
+            and not 0.52, and a pair takes 3 ms (2026-11-26).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fine: bool = False) -> None:
         self._dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        if fine:
+            self._dis.setFinestScale(1)
 
     def __call__(
         self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]

@@ -31,7 +31,13 @@ class Length:
 
 
 class Selection:
-    """One plan's choice among the frames of one clip."""
+    """One plan's choice among the frames of one clip.
+
+    Attributes:
+        sampled: Whether the frame that was wanted last is one that others are compared with.
+    """
+
+    sampled = True
 
     def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
         """How often this frame is wanted (a target can be met twice by one frame)."""
@@ -79,17 +85,25 @@ class KeyFrameSelection(Selection):
 
 
 class FpsSelection(Selection):
-    """Frames 0, step, 2 * step, ..., and frame 1 with `with_second`."""
+    """Frames 0, step, 2 * step, ..., frame 1 with `with_second`, seconds of pairs with `pair_s`."""
 
     def __init__(self, plan: Fps, length: Length) -> None:
         rate = min(plan.rate, length.fps)
         step = round(length.fps / rate) if rate > 0 else 1
         self.step = max(1, min(step, length.num_frames - 1))
         self._with_second = plan.with_second
+        self._pair_us = None if plan.pair_s is None else round(plan.pair_s * 1_000_000)
+        self._due_us: int | None = None
 
     def wants(self, time_us: int, index: int, *, key_frame: bool) -> int:
-        """By position among the clip's frames."""
-        return int(index % self.step == 0 or (self._with_second and index == 1))
+        """By position among the clip's frames, or by time since one of them."""
+        self.sampled = index % self.step == 0 or (self._with_second and index == 1)
+        ends_pair = self._due_us is not None and time_us >= self._due_us
+        if ends_pair:
+            self._due_us = None
+        if self._pair_us is not None and self._due_us is None and index % self.step == 0:
+            self._due_us = time_us + self._pair_us
+        return int(self.sampled or ends_pair)
 
 
 class UniformSelection(Selection):

@@ -62,7 +62,17 @@ def expected(path: Path, access: Access, at: At, span: Span) -> list[float]:
             step = round(header.fps / min(at.rate, header.fps))
             frames = round((end - start) * header.fps)
             step = max(1, min(step, frames - 1))
-            return [t for i, t in enumerate(times) if i % step == 0 or (at.with_second and i == 1)]
+            wanted = {
+                t for i, t in enumerate(times) if i % step == 0 or (at.with_second and i == 1)
+            }
+            if at.pair_s is not None:
+                first = 0
+                while first < len(times):
+                    later = [t for t in times if t >= times[first] + at.pair_s - 1e-6]
+                    wanted |= set(later[:1])
+                    until = times.index(later[0]) if later else len(times)
+                    first = -(-max(until, first + 1) // step) * step
+            return sorted(wanted)
         case Uniform():
             n = min(at.n, round((end - start) * header.fps))
             shares = [Fraction(i, n - 1) for i in range(n)] if n > 1 else [Fraction(1, 2)]

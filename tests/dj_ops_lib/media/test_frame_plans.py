@@ -27,7 +27,7 @@ def test_plans_give_the_frames_that_ffmpeg_shows(
     if span[0] and probe(str(path), access).duration_s < span[0]:
         span = (0.0, None)
     plans: list[At] = [Every(), KeyFrames(), Uniform(1), Uniform(3), Uniform(7)]
-    plans += [Fps(2), Fps(5, with_second=True)]
+    plans += [Fps(2), Fps(5, with_second=True), Fps(2, pair_s=0.06), Fps(8, pair_s=0.2)]
     for at in plans:
         (alone,) = look(path, access, at, span=span)
         assert alone.times == pytest.approx(expected(path, access, at, span), abs=2e-3), at

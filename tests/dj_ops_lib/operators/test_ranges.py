@@ -41,7 +41,8 @@ def shown_at(name, parameter):
 def inside(limit):
     """A value well inside (lowest, highest); no default, for a default is no edge if reversed."""
     lowest, highest = limit
-    lowest = max(-1e6, highest - 10 if lowest is None else lowest)
+    lowest = (0.0 if highest is None else highest - 10) if lowest is None else lowest
+    lowest = max(-1e6, lowest)
     highest = min(1e6, lowest + 10 if highest is None else highest)
     return lowest + 0.37 * (highest - lowest)
 
