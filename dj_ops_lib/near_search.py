@@ -6,6 +6,7 @@ pair is kept (the deduplicators).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,10 +16,44 @@ BAND_BITS = 12
 """Bits in a band: a byte and a half, which `_bands` counts on. A million random hashes give 244
 candidates a band and query."""
 
+PART_BITS = 64
+"""Bits of a part of a hash, which says something as a whole or nothing."""
+
 CHUNK = 4_000_000
 """Candidate pairs verified at once: 0.3 GB."""
 
 Words = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hashes:
+    """Many hashes of equal length.
+
+    Attributes:
+        words: (n, parts), a word a part.
+        told: (n, parts), whether a part says anything; the bits of one that does not are noise.
+    """
+
+    words: Words
+    told: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limit:
+    """Which pairs are near: only parts that say something in both are compared.
+
+    Attributes:
+        shares: Largest share of bits that differ over all parts that are compared, by how many
+            parts there are to compare, none first; below 0 where that is too little to tell.
+        part_share: Largest share of bits that differ in any one of them.
+    """
+
+    shares: tuple[float, ...]
+    part_share: float = 1.0
 
 
 def as_words(hashes: list[str]) -> Words:
@@ -29,66 +64,90 @@ def as_words(hashes: list[str]) -> Words:
 
 
 def near_pairs(
-    queries: Words, known: Words, largest: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pairs of a query and a known hash that differ in at most `largest` bits.
+    queries: Hashes, known: Hashes, limit: Limit
+) -> tuple[Rows, Rows, npt.NDArray[np.float64]]:
+    """Pairs of a query and a known hash that are near, whoever is asked about whom.
 
     Pairs are found if they agree in one band of 12 bits at least.
 
     Args:
-        queries: (n, words).
-        known: (m, words).
-        largest: Most bits that differ.
+        queries: n hashes.
+        known: m hashes, of as many parts.
+        limit: What is near.
 
     Returns:
-        Row of the query, row of the known hash, bits that differ; sorted by query and then by
-        known row, each pair once.
+        Row of the query, row of the known hash, share of the compared bits that differ; sorted
+        by query and then by known row, each pair once.
     """
-    found: list[npt.NDArray[np.int64]] = []
+    found: list[tuple[Rows, npt.NDArray[np.float64]]] = []
     if len(queries) and len(known):
         for ours, theirs in zip(_bands(queries), _bands(known), strict=True):
-            found += list(_verified(queries, known, ours, theirs, largest))
+            found += list(_verified(queries, known, ours, theirs, limit))
     if not found:
         nothing = np.empty(0, np.int64)
-        return nothing, nothing, nothing
-    pairs = np.unique(np.concatenate(found, axis=1), axis=1)
-    return pairs[0], pairs[1], pairs[2]
+        return nothing, nothing, np.empty(0)
+    pairs, first = np.unique(
+        np.concatenate([rows for rows, _ in found], axis=1), axis=1, return_index=True
+    )
+    return pairs[0], pairs[1], np.concatenate([shares for _, shares in found])[first]
 
 
-def _bands(words: Words) -> Iterator[npt.NDArray[np.uint16]]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Band:
+    """The bits of a band, and the rows of the hashes that say something in all of it."""
+
+    bits: npt.NDArray[np.uint16]
+    rows: Rows
+
+
+def _bands(hashes: Hashes) -> Iterator[_Band]:
     """The bits of each hash in groups of `BAND_BITS`, whatever the words' borders.
 
     Put together from bytes: unpacking the bits of a million hashes took 256 MB (2026-11-22).
     """
-    octets = words.view(np.uint8)
+    octets = hashes.words.view(np.uint8)
     for start in range(0, octets.shape[1] * 8 - BAND_BITS + 1, BAND_BITS):
+        parts = start // PART_BITS, (start + BAND_BITS - 1) // PART_BITS
+        rows = np.flatnonzero(hashes.told[:, parts[0]] & hashes.told[:, parts[1]])
         first, second = (octets[:, start // 8 + i].astype(np.uint16) for i in (0, 1))
         band = first << 4 | second >> 4 if start % 8 == 0 else (first & 15) << 8 | second
-        yield band.astype(np.uint16, copy=False)
+        yield _Band(band.astype(np.uint16, copy=False)[rows], rows)
 
 
 def _verified(
-    queries: Words,
-    known: Words,
-    ours: npt.NDArray[np.uint16],
-    theirs: npt.NDArray[np.uint16],
-    largest: int,
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Pairs that agree in one band and are near: (3, k) arrays of query, known, distance."""
-    order = np.argsort(theirs, kind="stable")
-    ordered = theirs[order]
-    first = np.searchsorted(ordered, ours, "left")
-    counts = np.searchsorted(ordered, ours, "right") - first
+    queries: Hashes, known: Hashes, ours: _Band, theirs: _Band, limit: Limit
+) -> Iterator[tuple[Rows, npt.NDArray[np.float64]]]:
+    """Pairs that agree in one band and are near: (2, k) rows of query and known, and shares."""
+    order = np.argsort(theirs.bits, kind="stable")
+    ordered = theirs.bits[order]
+    first = np.searchsorted(ordered, ours.bits, "left")
+    counts = np.searchsorted(ordered, ours.bits, "right") - first
     ends = np.cumsum(counts)
     row = 0
-    while row < len(ours):
+    while row < len(counts):
         until = int(np.searchsorted(ends, (ends[row - 1] if row else 0) + CHUNK, "right"))
         until = max(until, row + 1)
         sizes = counts[row:until]
-        query = np.repeat(np.arange(row, until), sizes)
+        query = ours.rows[np.repeat(np.arange(row, until), sizes)]
         offset = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        match = order[np.repeat(first[row:until], sizes) + offset]
-        distance = np.bitwise_count(queries[query] ^ known[match]).sum(axis=1, dtype=np.int64)
-        near = distance <= largest
-        yield np.stack([query[near], match[near], distance[near]]).astype(np.int64)
+        match = theirs.rows[order[np.repeat(first[row:until], sizes) + offset]]
+        near, shares = _compared(queries, known, query, match, limit)
+        yield np.stack([query[near], match[near]]), shares
         row = until
+
+
+def _compared(
+    queries: Hashes, known: Hashes, query: Rows, match: Rows, limit: Limit
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Whether each pair is near; and for those that are, the share of bits that differ."""
+    told = queries.told[query] & known.told[match]
+    bits = np.bitwise_count(queries.words[query] ^ known.words[match]) * told
+    parts = told.sum(axis=1)
+    # As whole bits: a share of 0.2 of 5 bits is 1, and 0.2 * 5 need not be.
+    allowed = np.array(
+        [-1 if s < 0 else int(s * PART_BITS * n + 1e-9) for n, s in enumerate(limit.shares)]
+    )
+    differing = bits.sum(axis=1, dtype=np.int64)
+    near = differing <= allowed[parts]
+    near &= bits.max(axis=1) <= int(limit.part_share * PART_BITS + 1e-9)
+    return near, differing[near] / (PART_BITS * parts[near])

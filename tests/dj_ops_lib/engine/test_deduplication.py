@@ -18,12 +18,14 @@ from dj_ops_lib.registry import operator_class
 
 operator_class("video_deduplicator"), operator_class("video_near_deduplicator")  # name them
 
-BITS, STEP = 256, 40
-"""Hashes are numbers of leading ones, 40 apart; up to 64 of 256 bits may differ."""
+STEP = 10
+"""Each quarter of a hash is a number of leading ones, 10 apart; up to 64 of 256 bits may differ,
+and 22 of a quarter."""
 
 COLUMNS = {
     "clip_id": pl.String,
     "video_perceptual_hash": pl.String,
+    "video_hash_parts": pl.Int8,
     "video_hash_pixels": pl.Int64,
     "video_hash_bit_rate": pl.Int64,
     "video_hash_duration": pl.Float64,
@@ -40,9 +42,10 @@ class Clip:
 
     @property
     def row(self) -> tuple[Any, ...]:
-        ones = (1 << STEP * (self.level or 0)) - 1
-        digits = f"{ones:0{BITS // 4}x}"
-        return self.clip_id, None if self.level is None else digits, self.pixels, None, 1.0
+        if self.level is None:
+            return self.clip_id, None, None, self.pixels, None, 1.0
+        digits = f"{(1 << STEP * self.level) - 1:016x}" * 4
+        return self.clip_id, digits, 15, self.pixels, None, 1.0
 
     def repeats(self, other: Clip) -> bool:
         return self.level is not None and other.level is not None and (
@@ -224,7 +227,7 @@ def test_equal_clips_follow_the_one_that_stands_for_them() -> None:
     assert table.rejected() == {"a": "b"}
     table.run("y", [Clip("c", 1, 3)])
     assert table.rejected() == {"a": "c", "b": "c"}
-    assert table.shards["x"]["duplicate_distance"].to_list() == [STEP / BITS] * 2
+    assert table.shards["x"]["duplicate_distance"].to_list() == [STEP / 64] * 2
 
 
 def test_exact_copies_are_those_that_are_equal_in_all_that_is_compared() -> None:

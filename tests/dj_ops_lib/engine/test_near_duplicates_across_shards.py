@@ -1,5 +1,6 @@
 """Near duplicates through the engine: across shards, again, and by quality."""
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -47,6 +48,40 @@ def copies(workshop):
 
 def kept(workshop, *shards):
     return {r["source_id"] for s in shards for r in workshop.rows(shard=s) if r["keep"]}
+
+
+def encode_after_black(path, seed, black_s, crf="23", width=320):
+    """A slow pan after so many seconds of black, four in all."""
+    ground = cv2.GaussianBlur(
+        np.random.default_rng(seed).integers(0, 256, (240, 400, 3)).astype(np.uint8), (0, 0), 9
+    )
+    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, width * 3 // 4, "yuv420p"
+        stream.options = {"crf": crf, "preset": "ultrafast", "threads": "1"}
+        for i in range(40):
+            image = ground[:, i : i + 320] * (i >= 10 * black_s)
+            image = cv2.resize(image, (stream.width, stream.height), interpolation=cv2.INTER_AREA)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode(None))
+
+
+def test_unrelated_clips_that_are_black_for_a_while_are_kept_and_their_copies_are_not(workshop):
+    names = []
+    for black_s, seed in itertools.product((1, 2, 3), range(6)):
+        names.append(f"after_{black_s}_{seed}")
+        encode_after_black(workshop.videos / f"{names[-1]}.mp4", seed + 10 * black_s, black_s)
+    for black_s in (1, 2):
+        path = workshop.videos / f"copy_{black_s}.mp4"
+        encode_after_black(path, 10 * black_s, black_s, crf="35", width=160)
+        names.append(path.stem)
+    workshop.raw("0", [{"source_id": n} for n in names])
+    workshop.probe("0")
+    workshop.run(make_operator(NAME, {}))
+    rows = {r["source_id"]: r for r in workshop.rows()}
+    dropped = {n: r["duplicate_of"] for n, r in rows.items() if not r["keep"]}
+    assert dropped == {f"copy_{s}": rows[f"after_{s}_0"]["clip_id"] for s in (1, 2)}
 
 
 def test_the_first_published_copy_stays_and_a_second_run_says_the_same(copies):
@@ -185,8 +220,9 @@ def test_of_other_shards_only_what_is_compared_is_read(copies, monkeypatch):
 
     monkeypatch.setattr(Warehouse, "scan", noted)
     copies.run(operator, shard="1")
-    compared = {"video_perceptual_hash", "video_hash_pixels", "video_hash_bit_rate"}
-    compared |= {"video_hash_duration", "clip_id", "shard", "keep", "duplicate_of"}
+    compared = {"video_perceptual_hash", "video_hash_parts", "video_hash_pixels"}
+    compared |= {"video_hash_bit_rate", "video_hash_duration"}
+    compared |= {"clip_id", "shard", "keep", "duplicate_of"}
     assert read == [(TABLE, compared, 2)]
 
 

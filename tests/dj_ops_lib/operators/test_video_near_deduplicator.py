@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dj_ops_lib.engine.deduplication import deduplicate
-from dj_ops_lib.near_search import as_words, near_pairs
+from dj_ops_lib.near_search import Hashes, Limit, as_words, near_pairs
 
 NAME = "video_near_deduplicator"
 
@@ -84,6 +84,28 @@ def test_a_clip_without_structure_has_no_hash(op, feed, level):
     assert columns["video_perceptual_hash"] is None
 
 
+def partly(images, shown, of=16):
+    """The pictures of these quarters; the others are black."""
+    for i, image in enumerate(images):
+        yield image if i * 4 // of in shown else np.zeros_like(image)
+
+
+@pytest.mark.parametrize(
+    ("shown", "parts"), [({2, 3}, 12), ({0, 1}, 3), ({1, 2, 3}, 14), ({0, 1, 2, 3}, 15)]
+)
+def test_quarters_without_structure_say_nothing(op, feed, shown, parts):
+    columns = feed(op(NAME), partly(scene(0), shown))
+    assert columns["video_hash_parts"] == parts
+    words = as_words([columns["video_perceptual_hash"]])[0]
+    assert [bool(word) for word in words] == [part in shown for part in range(4)]
+
+
+@pytest.mark.parametrize("shown", [set(), {0}, {3}])
+def test_a_single_quarter_is_too_little_to_tell(op, feed, shown):
+    columns = feed(op(NAME), partly(scene(0), shown))
+    assert (columns["video_perceptual_hash"], columns["video_hash_parts"]) == (None, None)
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2, 3, 5])
 def test_clips_of_few_frames_have_a_hash_of_the_same_length(op, feed, clip, frames):
     columns = feed(op(NAME), scene(0, frames), clip(bit_rate=5))
@@ -94,19 +116,37 @@ def test_clips_of_few_frames_have_a_hash_of_the_same_length(op, feed, clip, fram
 
 
 def clips(*rows):
-    """Clips of (id, hash, pixels)."""
+    """Clips of (id, hash, pixels), with structure in all quarters."""
     schema = {
         "clip_id": pl.String,
         "video_perceptual_hash": pl.String,
+        "video_hash_parts": pl.Int8,
         "video_hash_pixels": pl.Int64,
         "video_hash_bit_rate": pl.Int64,
         "video_hash_duration": pl.Float64,
     }
-    full = [(i, h, pixels, None, 1.0) for i, h, pixels in rows]
+    full = [(i, h, h and 15, pixels, None, 1.0) for i, h, pixels in rows]
     return pl.DataFrame(full, schema, orient="row")
 
 
 A, B = (np.random.default_rng(s).integers(0, 256, 32, np.uint8).tobytes().hex() for s in (1, 2))
+
+
+def test_clips_that_are_black_at_other_times_have_nothing_in_common(op, feed):
+    halves = [feed(op(NAME), partly(scene(0), shown)) for shown in ({0, 1}, {2, 3}, {0, 1})]
+    names = ["video_perceptual_hash", "video_hash_parts"]
+    frame = pl.DataFrame(
+        [{n: h[n] for n in names} for h in halves], {names[0]: str, names[1]: pl.Int8}
+    )
+    pairs = op(NAME).pairs(frame, frame)
+    assert set(pairs.select("clip", "known").rows()) == {(0, 0), (1, 1), (2, 2), (0, 2), (2, 0)}
+
+
+@pytest.mark.parametrize(("bits", "near"), [(22, True), (23, False)])
+def test_a_quarter_that_is_another_scene_is_enough_to_tell_two_clips_apart(op, bits, near):
+    other = f"{int(A[:16], 16) ^ ((1 << bits) - 1):016x}" + A[16:]
+    found = matched(op(NAME), clips(("a", A, 1), ("b", other, 1)))
+    assert bool(found) is near
 
 
 def flipped(value, bits):
@@ -183,14 +223,48 @@ def test_a_duplicate_names_a_clip_that_is_kept_and_a_second_run_says_the_same(op
     assert matched(op(NAME), shard, index) == found
 
 
+def all_told(words):
+    return Hashes(words, np.ones(words.shape, bool))
+
+
 def test_near_pairs_are_those_of_brute_force():
     rng = np.random.default_rng(0)
     known = rng.integers(0, 2**63, (500, 4), np.uint64)
     queries = known[:100].copy()
     queries[:, 0] ^= np.uint64(0b10110)
-    first, second, bits = near_pairs(queries, known, 40)
+    limit = Limit((-1, -1, -1, -1, 40 / 256))
+    first, second, shares = near_pairs(all_told(queries), all_told(known), limit)
     table = np.bitwise_count(queries[:, None] ^ known[None]).sum(axis=2)
     expected = np.argwhere(table <= 40)
     assert np.array_equal(np.stack([first, second], axis=1), expected)
-    assert np.array_equal(bits, table[table <= 40])
-    assert near_pairs(queries[:0], known, 40)[0].size == 0
+    assert np.array_equal(shares * 256, table[table <= 40])
+    assert near_pairs(all_told(queries[:0]), all_told(known), limit)[0].size == 0
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_near_pairs_compare_what_says_something_in_both_and_are_the_same_the_other_way(seed):
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 2**63, (6, 4), np.uint64)
+    words = base[rng.integers(0, 6, 60)]
+    flips = rng.random((60, 256)) < rng.choice([0.02, 0.1], 60)[:, None]
+    words = words ^ np.packbits(flips, axis=1).view(np.uint64)
+    told = rng.random((60, 4)) < 0.7
+    words[~told] = 0
+    ours, theirs = (Hashes(words[part], told[part]) for part in (slice(40), slice(40, 60)))
+    limit = Limit((-1, -1, 0.15, 0.2, 0.25), 0.3)
+    first, second, shares = near_pairs(ours, theirs, limit)
+    expected = {}
+    for a, b in itertools.product(range(40), range(20)):
+        parts = [p for p in range(4) if ours.told[a, p] and theirs.told[b, p]]
+        bits = [int(ours.words[a, p] ^ theirs.words[b, p]).bit_count() for p in parts]
+        if len(parts) < 2 or max(bits) > 0.3 * 64:
+            continue
+        share = sum(bits) / (64 * len(parts))
+        if share <= {2: 0.15, 3: 0.2, 4: 0.25}[len(parts)]:
+            expected[a, b] = share
+    found = dict(zip(zip(first.tolist(), second.tolist(), strict=True), shares, strict=True))
+    assert found.items() <= expected.items()
+    # Bands find the close ones, and all of those that few bits tell apart.
+    assert {pair for pair, share in expected.items() if share < 0.05} <= found.keys()
+    back = near_pairs(theirs, ours, limit)
+    assert found == {(a, b): s for b, a, s in zip(*map(np.ndarray.tolist, back), strict=True)}
