@@ -26,6 +26,7 @@ from dj_ops_lib.cli import (
     preview,
     prune,
     render,
+    results,
     run,
     show,
     table,
@@ -50,6 +51,7 @@ _typer.command("prune")(prune.prune)
 _typer.command("doctor")(doctor.doctor)
 table.app.command("show")(show.show)
 _typer.add_typer(table.app, name="table")
+_typer.add_typer(results.app, name="results")
 _typer.command("check")(check.check)
 _typer.command("takedown")(takedown.takedown)
 

@@ -1,4 +1,4 @@
-"""Tables that only grow: a shard's rows are united with new ones, in one commit.
+"""Tables that grow: a shard's rows are united with new ones, in one commit.
 
 For facts that outlive the rows of stages: results and files. Not here: which of
 two rows is the better one (the caller says).
@@ -41,7 +41,7 @@ def unite(
         table: Name of the table.
         shard: Name of the shard.
         schema: Of the table.
-        united: From the rows that are there to all of them; None if there is nothing new.
+        united: From the rows that are there to all that are to be there; None if nothing changes.
         provenance: What the commit says about itself.
 
     Returns:

@@ -9,6 +9,7 @@ They are read without what was taken down, and a takedown rewrites them.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import logging
 import urllib.parse
 import uuid
@@ -34,6 +35,25 @@ class SpoolFile:
 
     path: str
     results: pa.Table
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """Files of a shard that no table holds yet: of a run that goes on, or that was killed.
+
+    Attributes:
+        source: Name of the source.
+        shard: Name of the shard.
+        files: How many.
+        bytes: Their size.
+        newest: When the last of them was written.
+    """
+
+    source: str
+    shard: str
+    files: int
+    bytes: int
+    newest: dt.datetime
 
 
 def write(store: Store, source: str, shard: str, stage: str, results: pa.Table) -> str | None:
@@ -109,15 +129,25 @@ def take_down(store: Store, stones: Tombstones) -> int:
     return count
 
 
-def sizes(store: Store) -> dict[tuple[str, str], tuple[int, int]]:
-    """(files, bytes) by source and shard."""
-    found: dict[tuple[str, str], tuple[int, int]] = {}
+def waiting(store: Store) -> list[Waiting]:
+    """The files that no table holds yet, by source and shard."""
     filesystem, _ = store.filesystem()
+    found: dict[tuple[str, str], list[pyarrow.fs.FileInfo]] = {}
     for path, place in _listed(store, ""):
-        source, shard = (urllib.parse.unquote(p) for p in place.split("/")[:2])
-        count, size = found.get((source, shard), (0, 0))
-        found[source, shard] = (count + 1, size + filesystem.get_file_info(path).size)
-    return found
+        entry = filesystem.get_file_info(path)
+        if entry.type == pyarrow.fs.FileType.File:  # else folded meanwhile
+            source, shard = (urllib.parse.unquote(p) for p in place.split("/")[:2])
+            found.setdefault((source, shard), []).append(entry)
+    return [
+        Waiting(
+            source,
+            shard,
+            files=len(entries),
+            bytes=sum(e.size for e in entries),
+            newest=max(e.mtime for e in entries),
+        )
+        for (source, shard), entries in sorted(found.items())
+    ]
 
 
 def _quoted(name: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.explain import Explanation
     from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
     from dj_ops_lib.warehouse.rendered_files import Pruning
+    from dj_ops_lib.warehouse.results_inventory import Chosen, Inventory, ResultsPruning
     from dj_ops_lib.warehouse.shard_results import ShardResults
     from dj_ops_lib.warehouse.store import Store
     from dj_ops_lib.warehouse.takedown import Takedown
@@ -341,6 +342,36 @@ class Warehouse:
         from dj_ops_lib.warehouse import maintenance
 
         return maintenance.maintain(self._store, table, policy)
+
+    def results_inventory(self, source: str | None = None) -> Inventory:
+        """What is kept of measurements, and what waits to be, of one source or of all.
+
+        Raises:
+            WarehouseError: The source has no results.
+        """
+        from dj_ops_lib.warehouse import results_inventory
+
+        return results_inventory.inventory(self._store, source)
+
+    def prune_results(
+        self, chosen: Chosen, *, source: str | None = None, remove: bool = False
+    ) -> list[ResultsPruning]:
+        """Find results that may go, and remove them when told to; safe beside running stages.
+
+        What a table rests on, as it is now or as a tag keeps it, is not among them unless `chosen`
+        says so. What is gone is measured again where it is wanted again.
+
+        Args:
+            chosen: Which.
+            source: Only those of this source.
+            remove: Remove them.
+
+        Raises:
+            WarehouseError: `chosen` says nothing or too much, or the source has no results.
+        """
+        from dj_ops_lib.warehouse import results_inventory
+
+        return results_inventory.prune(self._store, chosen, source=source, remove=remove)
 
     def takedown(
         self,
