@@ -175,6 +175,11 @@ class Operator(pydantic.BaseModel, ABC):
         fields = type(self).model_fields
         return {k: v for k, v in self.model_dump(mode="json").items() if not _decides(fields[k])}
 
+    @classmethod
+    def deciding_names(cls) -> frozenset[str]:
+        """Names of the thresholds."""
+        return frozenset(k for k, field in cls.model_fields.items() if _decides(field))
+
     def deciding_parameters(self) -> dict[str, Any]:
         """The thresholds: parameters that only change what is decided."""
         fields = type(self).model_fields

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dj_ops_lib.warehouse.locate import table_id
 from dj_ops_lib.warehouse.provenance import PROPERTY, Commit, decode
@@ -94,6 +95,26 @@ def last_of_shard(
             break
         before = since
     return None
+
+
+def records(store: Store, table: str, dataset: lance.LanceDataset) -> pa.Table:
+    """All commits as they were recorded: `version`, `operation` and `record`, a JSON object.
+
+    What was archived is not read from its transaction again: 5,000 of them take 1.5 s.
+    """
+    known = pa.Table.from_pylist([], schema=_ARCHIVE)
+    archived = store.find(_archive_name(table))
+    if archived is not None:
+        mine = f"table_id = '{table_id(dataset)}' AND version <= {dataset.version}"
+        known = archived.to_table(filter=mine)
+    last = pc.max(known["version"]).as_py() or 0
+    live = [
+        {"table_id": "", "version": commit.version, "operation": operation, "record": record}
+        for commit, operation, record in _live(dataset, last)
+    ]
+    return pa.concat_tables([known, pa.Table.from_pylist(live, schema=_ARCHIVE)]).drop_columns(
+        ["table_id"]
+    )
 
 
 def archive(store: Store, table: str, dataset: lance.LanceDataset) -> int:

@@ -62,6 +62,8 @@ class Provenance:
         rows_in: Rows that entered the stage.
         rows_out: Rows written; the warehouse counts them and fills this in.
         rows_withheld: Rows given that were not written, because they were taken down; likewise.
+        rows_kept: Rows written whose `keep` is true; likewise.
+        errors: Rows written by their error's class; likewise.
         operators: The stage's operators in recipe order.
         reason: Why rows were decided again, where it is not the stage that was run over the shard:
             the rest is then that of the commit before, but for `run_id` and `code_version`.
@@ -80,6 +82,8 @@ class Provenance:
     rows_in: int = 0
     rows_out: int = 0
     rows_withheld: int = 0
+    rows_kept: int = 0
+    errors: Mapping[str, int] = dataclasses.field(default_factory=dict)
     operators: tuple[OperatorUse, ...] = ()
     reason: str = ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +14,7 @@ from lance.fragment import FragmentMetadata, write_fragments
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import file_format
+from dj_ops_lib.warehouse.provenance import Provenance
 from dj_ops_lib.warehouse.schemas import conforming
 from dj_ops_lib.warehouse.tombstones import Tombstones
 
@@ -51,6 +54,8 @@ class Staged:
         self.fragments: list[FragmentMetadata] = []
         self.rows = 0
         self.withheld = 0
+        self.kept = 0
+        self.errors: collections.Counter[str] = collections.Counter()
         self.shards: set[str] = set()
         self._store = store
         self._table = table
@@ -79,7 +84,8 @@ class Staged:
     def _stream(
         self, batches: Iterable[pa.RecordBatch], target: pa.Schema, dataset: lance.LanceDataset
     ) -> None:
-        self.rows = 0
+        self.rows = self.kept = 0
+        self.errors.clear()
         self.shards = set()
         failures: list[BaseException] = []
         reader = pa.RecordBatchReader.from_batches(target, self._kept(batches, failures))
@@ -105,6 +111,7 @@ class Staged:
                 kept = self._gone.keep(batch)
                 self.rows += kept.num_rows
                 self.withheld += batch.num_rows - kept.num_rows
+                self._count(kept)
                 if self._shard is None and "shard" in kept.schema.names:
                     self.shards.update(pc.unique(kept.column("shard").drop_null()).to_pylist())
                 yield kept
@@ -113,6 +120,27 @@ class Staged:
         except BaseException as e:
             failures.append(e)
             raise
+
+    def _count(self, batch: pa.RecordBatch) -> None:
+        names = batch.schema.names
+        if "keep" in names and pa.types.is_boolean(batch.schema.field("keep").type):
+            self.kept += pc.sum(batch.column("keep")).as_py() or 0
+        if "error" in names and pa.types.is_struct(batch.schema.field("error").type):
+            classes = pc.struct_field(batch.column("error"), "class").drop_null()
+            self.errors.update(
+                {c["values"]: c["counts"] for c in pc.value_counts(classes).to_pylist()}
+            )
+
+    def recorded(self, provenance: Provenance, **fields: Any) -> Provenance:
+        """The commit's record with what was counted while writing."""
+        return dataclasses.replace(
+            provenance,
+            rows_out=self.rows,
+            rows_withheld=self.withheld,
+            rows_kept=self.kept,
+            errors=dict(sorted(self.errors.items())),
+            **fields,
+        )
 
     def _read_back(self, dataset: lance.LanceDataset) -> Iterator[pa.RecordBatch]:
         for written in self.fragments:

@@ -8,7 +8,7 @@ costs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse.failures import told
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import lancedb
     import polars as pl
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from dj_ops_lib.warehouse.diff import Diff
     from dj_ops_lib.warehouse.dropping import Dropped
@@ -271,6 +272,28 @@ class Warehouse:
         from dj_ops_lib.warehouse import history
 
         return history.last_of_shard(self._store, table, self._store.open(table), shard)
+
+    def history_relation(
+        self,
+        of: Literal["commits", "operators", "errors"] = "commits",
+        connection: DuckDBPyConnection | None = None,
+        tables: Sequence[str] | None = None,
+    ) -> DuckDBPyRelation:
+        """The history of many tables as a DuckDB relation, to be joined, summed and filtered.
+
+        `commits` has a row a commit; `operators` a row for each operator of a stage, in recipe
+        order, with its parameters and thresholds; `errors` a row for each error class of a commit.
+        `table`, `version` and `shard` join them; `current` says that the shard's rows are those of
+        this commit. Columns, units and meaning: `history_relations.SCHEMAS`.
+
+        Args:
+            of: Which relation.
+            connection: Where it lives, None for a new one in memory.
+            tables: Names of tables, None for all.
+        """
+        from dj_ops_lib.warehouse import history_relations
+
+        return history_relations.relation(self._store, of, connection, tables)
 
     def explain(self, table: str, clip_id: str) -> Explanation:
         """Walk a clip back through its parents and tables to its annotation line.

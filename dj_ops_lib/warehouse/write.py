@@ -7,7 +7,6 @@ to, which maintenance removes; one that dies after it has done its work.
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Iterable, Mapping
 
@@ -65,9 +64,7 @@ def replace_shard(
             return latest
         written.withhold(tombstones.load(store), latest)
         removed, updated = emptied(latest, f"shard = {literal(shard)}", holders(latest, shard))
-        record = dataclasses.replace(
-            provenance, shard=shard, rows_out=written.rows, rows_withheld=written.withheld
-        )
+        record = written.recorded(provenance, shard=shard)
         change = Change(removed, updated, written.fragments)
         done = publish(latest, change, encode("replace", record, token=token))
         if done is not None and done.version == latest.version + 1:
@@ -98,9 +95,7 @@ def overwrite(
         if is_done(store, table, latest, started, shard=None, token=token):
             return latest
         written.withhold(tombstones.load(store), latest)
-        record = dataclasses.replace(
-            provenance, rows_out=written.rows, rows_withheld=written.withheld
-        )
+        record = written.recorded(provenance)
         operation = lance.LanceOperation.Overwrite(target, written.fragments)
         shards = sorted(written.shards)
         return swap(latest, operation, encode("overwrite", record, token=token, shards=shards))

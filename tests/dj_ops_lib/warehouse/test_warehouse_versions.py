@@ -35,6 +35,7 @@ def full_provenance(shard: str) -> Provenance:
         code_version="0.1.0",
         rows_in=12,
         rows_out=3,
+        rows_kept=3,
         operators=(OperatorUse("video_duration_filter", {"min_duration": 1.5}, "2"),),
     )
 
