@@ -2,8 +2,8 @@
 
 What is promised and how it is verified is `dj_ops_lib/checks.py`. Every stage
 gets the same checks. They are part of the asset's own step (a check of its own
-would be a step, and a process where runs use processes), and read back the
-shard, so a table that cannot be read is noticed where it was made. Blocking ones
+would be a step, and a process where runs use processes): the job reads the shard
+back where it was made, so a table that cannot be read is noticed there. Blocking ones
 stop the run before anyone reads a table that would mislead. How rows are made is
 not known here.
 """
@@ -15,10 +15,10 @@ import hashlib
 from collections.abc import Sequence
 
 import dagster as dg
-import pyarrow as pa
 
 from dj_assets.partitions import shards_of
-from dj_ops_lib.checks import DESCRIPTIONS, KEEP_RATE, Finding, Severity, Shard, findings
+from dj_ops_lib.checks import DESCRIPTIONS, KEEP_RATE, Finding, Severity
+from dj_ops_lib.jobs import JobReport
 
 _SEVERITIES = {
     Severity.WARN: dg.AssetCheckSeverity.WARN,
@@ -26,37 +26,6 @@ _SEVERITIES = {
 }
 _BLOCKING = frozenset(DESCRIPTIONS) - {KEEP_RATE}
 """Checks that stop the run where what they found is an error; what is a warning never does."""
-
-
-def content_version(rows: pa.Table) -> dg.DataVersion:
-    """Hash of a shard's rows: a rewrite that changes nothing makes nothing downstream stale."""
-    sink = _HashSink()
-    table = rows.sort_by("clip_id").combine_chunks()
-    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), table.schema) as writer:
-        writer.write_table(table)
-    return dg.DataVersion(sink.hexdigest())
-
-
-class _HashSink:
-    """A file that keeps nothing but the hash of what is written to it."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-
-    def write(self, chunk: bytes) -> int:
-        self._hash.update(chunk)
-        return len(chunk)
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
 
 
 def specs(asset: dg.AssetKey, source: str) -> list[dg.AssetCheckSpec]:
@@ -82,10 +51,10 @@ class Verdict:
     version: dg.DataVersion
 
 
-def judge(asset: dg.AssetKey, shard: Shard) -> Verdict:
-    """Hold one shard against all promises."""
-    results = tuple(_result(asset, found) for found in findings(shard))
-    return Verdict(shard.report.shard, results, content_version(shard.rows))
+def verdict(asset: dg.AssetKey, made: JobReport) -> Verdict:
+    """What a job found of the shard that it made, as Dagster takes it."""
+    results = tuple(_result(asset, found) for found in made.findings)
+    return Verdict(made.stage.shard, results, dg.DataVersion(made.data_version))
 
 
 def _result(asset: dg.AssetKey, found: Finding) -> dg.AssetCheckResult:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import dagster as dg
 import pyarrow as pa
 
-from dj_assets import checks, metadata
+from dj_assets import metadata
+from dj_ops_lib.engine.content_version import content_version
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse
 
@@ -48,7 +49,7 @@ def log(
                 metadata=metadata.of_redecided(before.metadata, change, rows),
                 tags=tags
                 | {
-                    "dagster/data_version": checks.content_version(rows).value,
+                    "dagster/data_version": content_version(rows),
                     "dagster/data_version_is_user_provided": "true",
                 },
             )

@@ -13,29 +13,20 @@ import dagster as dg
 from dj_assets import code_versions, metadata
 from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import register_shards
-from dj_assets.resources import Compute, Turn, WarehouseResource
-from dj_assets.tables import OWNER, Table, table_asset, tags
-from dj_ops_lib.checks import SOURCE_BOUNDS
+from dj_assets.resources import WarehouseResource
+from dj_assets.tables import OWNER, MakesJob, Table, table_asset, tags
 from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.jobs import Job, JobOptions
+from dj_ops_lib.jobs.job import MEDIA, RAW
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.rendering import RENDERED, Rendering
-from dj_ops_lib.report import StageReport
+from dj_ops_lib.settings import rendered_folder
 from dj_ops_lib.sources.config import SourceConfig
-from dj_ops_lib.warehouse import Warehouse
 
 
 def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
     """`manifest`, `raw` and `media` of one source."""
-    from dj_ops_lib.sources.ingest import ingest_shard
-
     name = config.name
-
-    def raw(warehouse: Warehouse, _: Compute, turn: Turn) -> StageReport:
-        return ingest_shard(warehouse, config, turn.shard, run_id=turn.run_id)
-
-    def media(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
-        return compute.probe(warehouse, config, turn)
-
     return [
         manifest_asset(config),
         table_asset(
@@ -45,9 +36,7 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 description=_RAW,
                 code_version=code_versions.of_raw(config),
                 schema=CLIP_SCHEMA,
-                work=raw,
-                bounds=SOURCE_BOUNDS,
-                errors=config.error_share,
+                job=_jobs(config, RAW),
             )
         ),
         table_asset(
@@ -57,12 +46,29 @@ def source_assets(config: SourceConfig) -> list[dg.AssetsDefinition]:
                 description=_MEDIA,
                 code_version=code_versions.of_media(config),
                 schema=CLIP_SCHEMA,
-                work=media,
-                bounds=SOURCE_BOUNDS,
-                errors=config.error_share,
+                job=_jobs(config, MEDIA),
             )
         ),
     ]
+
+
+def _jobs(config: SourceConfig, stage: str, recipe: Recipe | None = None) -> MakesJob:
+    """What makes the shards of a stage of a source, or of a recipe over it."""
+
+    def job(warehouse: str, shard: str, run_id: str, options: JobOptions) -> Job:
+        renders = recipe is not None and stage == RENDERED
+        return Job.to_make(
+            warehouse,
+            config,
+            stage,
+            shard,
+            recipe=recipe,
+            rendered=rendered_folder(config.name, recipe.name) if renders and recipe else "",
+            options=options,
+            run_id=run_id,
+        )
+
+    return job
 
 
 _RAW = """The source's annotations as clips, one row a clip, every field kept.
@@ -86,26 +92,17 @@ def recipe_assets(recipe: Recipe, config: SourceConfig) -> list[dg.AssetsDefinit
 
 def _stage_table(recipe: Recipe, stage: Stage, config: SourceConfig) -> Table:
     before = recipe.input_of(stage)
-
-    def work(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
-        return compute.process(warehouse, config, recipe, stage.name, turn)
-
     return Table(
         path=(config.name, recipe.name, stage.name),
         upstream=(config.name, before) if before == "media" else (config.name, recipe.name, before),
         description=describe(recipe, stage),
         code_version=code_versions.of_stage(stage),
         schema=recipe.schema(stage),
-        work=work,
-        bounds=stage.keep_rate,
-        errors=stage.error_share,
+        job=_jobs(config, stage.name, recipe),
     )
 
 
 def _rendered_table(recipe: Recipe, rendering: Rendering, config: SourceConfig) -> Table:
-    def work(warehouse: Warehouse, compute: Compute, turn: Turn) -> StageReport:
-        return compute.render(warehouse, config, recipe, rendering, turn)
-
     said = ", ".join(f"{k} = {v}" for k, v in rendering.changed().items()) or "the defaults"
     return Table(
         path=(config.name, recipe.name, RENDERED),
@@ -113,7 +110,7 @@ def _rendered_table(recipe: Recipe, rendering: Rendering, config: SourceConfig) 
         description=_RENDERED.format(recipe=recipe.name, rendering=said),
         code_version=code_versions.of_rendered(rendering),
         schema=recipe.rendered_schema,
-        work=work,
+        job=_jobs(config, RENDERED, recipe),
     )
 
 

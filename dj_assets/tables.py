@@ -1,9 +1,9 @@
 """One stage table as one asset: partitions, execution, checks, metadata.
 
 Every stage of every source and recipe passes through `table_asset`, so all of
-them behave alike: a shard is processed by the library, read back as it was
-written, checked, and described. What a stage is made from and how is
-`stages.py`.
+them behave alike: a shard is a job, whose report is turned into checks and
+metadata. Where jobs run is `resources.py`'s to say, what a stage is made from and
+how is `stages.py`'s.
 """
 
 import dataclasses
@@ -16,15 +16,15 @@ from dj_assets import checks, metadata, redecided
 from dj_assets.automation import fill_missing
 from dj_assets.failures import told_in_a_sentence
 from dj_assets.partitions import backfill_policy, shards_of
-from dj_assets.resources import Compute, Turn, WarehouseResource
-from dj_ops_lib.checks import ERRORS_EXPECTED, Promise
+from dj_assets.resources import Compute, WarehouseResource
+from dj_ops_lib.jobs import Job, JobOptions
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse
 
 OWNER = "team:data-platform"
 
-Work = Callable[[Warehouse, Compute, Turn], StageReport]
-"""Makes one shard and tells what was done."""
+MakesJob = Callable[[str, str, str, JobOptions], Job]
+"""From the warehouse's URI, a shard, the run's id and options to the job that makes the shard."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,9 +37,7 @@ class Table:
         description: Markdown for the UI.
         code_version: Changes when the stage would write something else.
         schema: Columns that the table promises.
-        work: Makes one shard.
-        bounds: Share of rows that should be kept.
-        errors: Shares of rows in error above which it is a warning, and stops the run.
+        job: What makes one shard of it.
     """
 
     path: tuple[str, ...]
@@ -47,19 +45,12 @@ class Table:
     description: str
     code_version: str
     schema: pa.Schema
-    work: Work
-    bounds: tuple[float, float] = (0.0, 1.0)
-    errors: tuple[float, float] = ERRORS_EXPECTED
+    job: MakesJob
 
     @property
     def name(self) -> str:
         """Name of the table."""
         return "/".join(self.path)
-
-    @property
-    def promise(self) -> Promise:
-        """What the checks hold it against."""
-        return Promise(self.schema, self.bounds, self.errors)
 
 
 def table_asset(table: Table) -> dg.AssetsDefinition:
@@ -91,18 +82,17 @@ def table_asset(table: Table) -> dg.AssetsDefinition:
     def make(
         context: dg.AssetExecutionContext, store: Warehouse, compute: Compute
     ) -> dg.MaterializeResult:
-        from dj_ops_lib.engine.checking import as_written
-
         address = store.address(table.name)
         verdicts = []
         for name in context.partition_keys:
-            report = table.work(store, compute, Turn(name, context.run.run_id, context.log.info))
-            shard = as_written(store, report, table.promise)
-            verdicts.append(checks.judge(key, shard))
-            made = metadata.of_shard(report, address, shard.rows.schema, taken_down=shard.withheld)
-            context.add_asset_metadata(made, partition_key=name)
-            context.log.info(_summary(report))
-            redecided.log(context, key, store, report)
+            job = table.job(store.uri, name, context.run.run_id, compute.options())
+            made = compute.run(job, context.log.info)
+            verdicts.append(checks.verdict(key, made))
+            schema = store.schema(table.name, made.stage.version)
+            told = metadata.of_shard(made.stage, address, schema, taken_down=made.withheld)
+            context.add_asset_metadata(told, partition_key=name)
+            context.log.info(_summary(made.stage))
+            redecided.log(context, key, store, made.stage)
         return checks.publish(context, key, verdicts)
 
     return stage

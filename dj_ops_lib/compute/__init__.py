@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from dj_ops_lib.jobs import Job
-    from dj_ops_lib.report import StageReport
+    from dj_ops_lib.jobs import Job, JobReport
 
 
 class Compute(Protocol):
     """A place where jobs are run."""
 
-    def run(self, job: Job, log: Callable[[str], None]) -> StageReport:
+    def run(self, job: Job, log: Callable[[str], None]) -> JobReport:
         """Run a job to its end; `log` is told now and then how far it is.
 
         Raises:

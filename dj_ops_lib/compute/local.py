@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 
 from dj_ops_lib.engine.options import Progress
-from dj_ops_lib.jobs import Job, run_job
-from dj_ops_lib.report import StageReport
+from dj_ops_lib.jobs import Job, JobReport, run_job
 
 PROGRESS_SECONDS = 30
 """Time between two messages about how far a job is."""
@@ -16,7 +15,7 @@ PROGRESS_SECONDS = 30
 class LocalCompute:
     """Runs jobs here."""
 
-    def run(self, job: Job, log: Callable[[str], None]) -> StageReport:
+    def run(self, job: Job, log: Callable[[str], None]) -> JobReport:
         """See `Compute.run`."""
         return run_job(job, progress=_Messages(log))
 

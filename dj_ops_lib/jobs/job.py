@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from dj_ops_lib import __version__
-from dj_ops_lib.clip import digest
+from dj_ops_lib.checks import ERRORS_EXPECTED, SOURCE_BOUNDS, Promise
+from dj_ops_lib.clip import CLIP_SCHEMA, digest
 from dj_ops_lib.engine.options import EngineOptions, Share, available_cores
 from dj_ops_lib.errors import DjError, JobError
 from dj_ops_lib.recipe import Recipe, Stage
@@ -45,6 +46,7 @@ class StageValue(_Value):
     name: str
     operators: tuple[OperatorValue, ...]
     keep_rate: tuple[float, float] = (0.0, 1.0)
+    error_share: tuple[float, float] = ERRORS_EXPECTED
 
 
 class RecipeValue(_Value):
@@ -67,6 +69,7 @@ class RecipeValue(_Value):
                     for o in stage.operators
                 ),
                 keep_rate=stage.keep_rate,
+                error_share=stage.error_share,
             )
             for stage in recipe.stages
         )
@@ -83,7 +86,13 @@ class RecipeValue(_Value):
         return Recipe(
             self.name,
             tuple(
-                Stage(s.name, tuple(map(_operator, s.operators)), s.keep_rate) for s in self.stages
+                Stage(
+                    s.name,
+                    tuple(map(_operator, s.operators)),
+                    keep_rate=s.keep_rate,
+                    error_share=s.error_share,
+                )
+                for s in self.stages
             ),
             rendering=None if rendering is None else Rendering.model_validate(rendering),
         )
@@ -253,6 +262,23 @@ class Job(_Value):
             input_version=self.input_version,
             **others,
         )
+
+    @property
+    def promise(self) -> Promise:
+        """What is promised of the table that it makes.
+
+        Raises:
+            JobError: The job has no such stage, or its recipe cannot be had here.
+        """
+        if self.recipe is None:
+            return Promise(CLIP_SCHEMA, SOURCE_BOUNDS, self.source.error_share)
+        recipe = self.recipe.recipe()
+        if self.makes_files:
+            return Promise(recipe.rendered_schema)
+        for stage in recipe.stages:
+            if stage.name == self.stage:
+                return Promise(recipe.schema(stage), stage.keep_rate, stage.error_share)
+        raise JobError(f"the job is to make '{self.stage}', which its recipe does not have")
 
     @property
     def makes_files(self) -> bool:

@@ -13,24 +13,24 @@ from typing import Any
 import pydantic
 
 from dj_ops_lib.jobs.job import Job
-from dj_ops_lib.report import StageReport
+from dj_ops_lib.jobs.job_report import JobReport
 from dj_ops_lib.warehouse import Warehouse
-from dj_ops_lib.warehouse.store import JOBS
+from dj_ops_lib.warehouse.layout import JOBS
 
-_REPORTS = pydantic.TypeAdapter(StageReport)
+_REPORTS = pydantic.TypeAdapter(JobReport)
 
 
-def to_json(report: StageReport) -> str:
+def to_json(report: JobReport) -> str:
     """A report as JSON."""
     return _REPORTS.dump_json(report).decode()
 
 
-def from_json(text: str | bytes) -> StageReport:
+def from_json(text: str | bytes) -> JobReport:
     """The report that JSON holds."""
     return _REPORTS.validate_json(text)
 
 
-def find(warehouse: Warehouse, job: Job) -> StageReport | None:
+def find(warehouse: Warehouse, job: Job) -> JobReport | None:
     """The report of this job, if the same run made it and its rows are still the shard's."""
     text = warehouse.read_note(_place(job))
     if text is None:
@@ -46,12 +46,12 @@ def find(warehouse: Warehouse, job: Job) -> StageReport | None:
         commit = (
             warehouse.last_commit(job.table, job.shard) if warehouse.exists(job.table) else None
         )
-        if commit is None or commit.version != report.version:
+        if commit is None or commit.version != report.stage.version:
             return None
     return report
 
 
-def keep(warehouse: Warehouse, job: Job, report: StageReport) -> None:
+def keep(warehouse: Warehouse, job: Job, report: JobReport) -> None:
     """Keep the report of a job that is done."""
     note = {"run_id": job.run_id, "report": json.loads(to_json(report))}
     warehouse.write_note(_place(job), json.dumps(note, ensure_ascii=False))

@@ -8,6 +8,7 @@ from dj_ops_lib.engine.options import Progress
 from dj_ops_lib.errors import JobError
 from dj_ops_lib.jobs import report_file
 from dj_ops_lib.jobs.job import MEDIA, RAW, Job
+from dj_ops_lib.jobs.job_report import JobReport
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import Warehouse
 
@@ -17,7 +18,7 @@ def run_job(
     *,
     progress: Callable[[Progress], None] | None = None,
     storage_options: Mapping[str, str] | None = None,
-) -> StageReport:
+) -> JobReport:
     """Do a job, unless it was done for the same run already; that report is returned then.
 
     Args:
@@ -33,9 +34,20 @@ def run_job(
     done = report_file.find(warehouse, job)
     if done is not None:
         return done
-    report = _made(job, warehouse, progress)
+    stage = _made(job, warehouse, progress)
+    report = JobReport(stage) if job.share is not None else _read_back(job, warehouse, stage)
     report_file.keep(warehouse, job, report)
     return report
+
+
+def _read_back(job: Job, warehouse: Warehouse, stage: StageReport) -> JobReport:
+    """Hold the shard against what its stage promises, here, where its rows are."""
+    from dj_ops_lib.checks import findings
+    from dj_ops_lib.engine.checking import as_written
+    from dj_ops_lib.engine.content_version import content_version
+
+    shard = as_written(warehouse, stage, job.promise)
+    return JobReport(stage, findings(shard), content_version(shard.rows), shard.withheld)
 
 
 def _made(

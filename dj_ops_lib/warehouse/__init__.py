@@ -4,6 +4,7 @@ Start at `Warehouse`. Importing this package loads neither Lance nor DuckDB;
 they come with the first call that touches a table.
 
 * `store.py`      where tables are, how they are opened and listed
+* `layout.py`     names of the folders beside the tables
 * `provenance.py` what every commit says about itself
 * `schemas.py`    which schema change is an evolution and which is refused
 * `commit.py`     the protocol by which every change of rows is committed

@@ -20,8 +20,9 @@ import pyarrow.fs
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import plain_files, tombstones
+from dj_ops_lib.warehouse.layout import SPOOL
 from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
-from dj_ops_lib.warehouse.store import SPOOL, Store
+from dj_ops_lib.warehouse.store import Store
 from dj_ops_lib.warehouse.tombstones import Tombstones
 
 SUFFIX = ".arrow"

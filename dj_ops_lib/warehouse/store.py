@@ -21,15 +21,10 @@ import pyarrow.fs
 from dj_ops_lib.errors import DjError, WarehouseError
 from dj_ops_lib.warehouse import file_format
 from dj_ops_lib.warehouse.failures import as_warehouse_error
+from dj_ops_lib.warehouse.layout import JOBS, SPOOL
 
 INTERNAL = "_warehouse"
 """Folder of the warehouse's own tables: archived history and tombstones."""
-
-SPOOL = "_results_spool"
-"""Folder of results that no table holds yet."""
-
-JOBS = "_jobs"
-"""Folder of the reports of jobs that are done."""
 
 _OPENINGS = 5
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")

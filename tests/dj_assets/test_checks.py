@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 
 from dj_assets import checks
+from dj_ops_lib.checks import Shard, findings
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip
+from dj_ops_lib.engine.content_version import content_version
+from dj_ops_lib.jobs import JobReport
 from dj_ops_lib.report import StageReport
 
 KEY = dg.AssetKey(["s", "media"])
@@ -23,7 +26,7 @@ def rows(*ids: str, parent: str | None = None, rejected: int = 0) -> list[dict]:
     return made
 
 
-def shard(made, entered, *, schema=CLIP_SCHEMA, bounds=(0.0, 1.0), **counts) -> checks.Shard:
+def shard(made, entered, *, schema=CLIP_SCHEMA, bounds=(0.0, 1.0), **counts) -> Shard:
     rejected = sum(not r["keep"] for r in made)
     numbers = {
         "rows_in": len(entered or ()),
@@ -33,12 +36,15 @@ def shard(made, entered, *, schema=CLIP_SCHEMA, bounds=(0.0, 1.0), **counts) -> 
     }
     report = StageReport(table="s/media", shard="0", version=1, **(numbers | counts))
     table = pa.Table.from_pylist(made, schema=CLIP_SCHEMA)
-    return checks.Shard(report, table, schema, entered, bounds)
+    return Shard(report, table, schema, entered, bounds)
 
 
-def failures(found: checks.Shard) -> dict[str, str]:
-    results = checks.judge(KEY, found).results
-    return {r.check_name: r.description for r in results if not r.passed}
+def results(found: Shard) -> tuple[dg.AssetCheckResult, ...]:
+    return checks.verdict(KEY, JobReport(found.report, findings(found), "v")).results
+
+
+def failures(found: Shard) -> dict[str, str]:
+    return {r.check_name: r.description for r in results(found) if not r.passed}
 
 
 def test_a_sound_shard_passes_every_check():
@@ -85,7 +91,7 @@ def test_a_missing_column_and_a_wrong_type_are_noticed():
 
 def test_too_few_rows_kept_is_a_warning_and_the_rest_stops_the_run():
     found = shard(rows("a", "b", rejected=2), ["a", "b"], bounds=(0.1, 1.0))
-    (result,) = [r for r in checks.judge(KEY, found).results if not r.passed]
+    (result,) = [r for r in results(found) if not r.passed]
     assert result.check_name == "keep_rate"
     assert result.severity is dg.AssetCheckSeverity.WARN
     blocking = {s.name: s.blocking for s in checks.specs(KEY, "s")}
@@ -121,7 +127,7 @@ def test_rows_in_error_warn_above_one_share_and_block_above_another(failed, erro
         report=dataclasses.replace(found.report, errors={"missing": failed}),
         errors=errors,
     )
-    wrong = [r for r in checks.judge(KEY, found).results if not r.passed]
+    wrong = [r for r in results(found) if not r.passed]
     assert [(r.check_name, r.severity) for r in wrong] == (
         [("error_share", severity)] if severity else []
     )
@@ -131,7 +137,7 @@ def test_rows_in_error_warn_above_one_share_and_block_above_another(failed, erro
 
 def test_the_version_of_a_shard_depends_on_its_rows_and_not_on_their_order():
     one, other, changed = (
-        checks.content_version(shard(r, ["a", "b"]).rows)
+        content_version(shard(r, ["a", "b"]).rows)
         for r in (rows("a", "b"), rows("b", "a"), rows("a", "b", rejected=1))
     )
     assert one == other

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dj_assets.resources import Compute
+from dj_ops_lib.jobs import Job
 from dj_ops_lib.sources.config import SourceConfig
 
 NOBODY = SourceConfig(name="msr_vtt", root="/nowhere")
 
 
 def options(compute: Compute):
-    return compute.options(NOBODY, print)
+    """As the engine gets them, on whichever machine the job is run."""
+    job = Job.to_make("/w", NOBODY, "media", "0", options=compute.options())
+    return Job.from_json(job.to_json()).engine_options()
 
 
 def test_quarantined_clips_stay_out_and_rejected_ones_are_not_measured_unless_asked_for():

@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dj_ops_lib.checks import DESCRIPTIONS
 from dj_ops_lib.compute.local import LocalCompute
 from dj_ops_lib.errors import JobError
 from dj_ops_lib.jobs import Job, report_file, run_job
 from dj_ops_lib.jobs.job import JobOptions, ShareValue
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.recipe_file import make_operator
-from dj_ops_lib.report import StageReport
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.sources.ingest import write_manifest
 from dj_ops_lib.warehouse import Warehouse
@@ -117,8 +117,11 @@ def test_every_stage_is_a_job_and_comes_back_as_a_report(place: Place, tmp_path:
     from dj_ops_lib.rendering import Rendering
 
     place.recipe = dataclasses.replace(place.recipe, rendering=Rendering(**rendering))
-    reports = [run_job(place.job(s)) for s in ("raw", "media", "cleaned")]
-    reports.append(run_job(place.job("rendered", rendered=str(tmp_path / "files"))))
+    made = [run_job(place.job(s)) for s in ("raw", "media", "cleaned")]
+    made.append(run_job(place.job("rendered", rendered=str(tmp_path / "files"))))
+    assert all(f.passed for m in made for f in m.findings)
+    assert len({m.data_version for m in made}) == 4
+    reports = [m.stage for m in made]
     assert [r.table for r in reports] == [
         "msr_vtt/raw",
         "msr_vtt/media",
@@ -135,8 +138,10 @@ def test_a_program_in_another_directory_makes_the_same_rows(found: Place, tmp_pa
     elsewhere.mkdir()
     done = worker(found.job("cleaned"), tmp_path, folder=elsewhere)
     assert done.returncode == 0, done.stderr
-    report = report_file.from_json(done.stdout)
-    assert isinstance(report, StageReport)
+    made_there = report_file.from_json(done.stdout)
+    report = made_there.stage
+    assert {f.check for f in made_there.findings} == set(DESCRIPTIONS)
+    assert made_there.data_version
     assert (report.rows_in, report.measured) == (6, 6)
     made = found.frame("msr_vtt/r/cleaned")
     here = dataclasses.replace(found, warehouse=Warehouse(str(tmp_path / "other")))
@@ -176,21 +181,21 @@ def test_a_second_worker_with_the_same_job_returns_the_first_ones_report(
     first = run_job(job)
     second = worker(job, tmp_path)
     assert report_file.from_json(second.stdout) == first
-    assert found.warehouse.version("msr_vtt/r/cleaned") == first.version
+    assert found.warehouse.version("msr_vtt/r/cleaned") == first.stage.version
     # Another run makes it anew, from what is known; and so does the same one, once the shard was
     # written by somebody else.
-    again = run_job(found.job("cleaned", run_id="two"))
-    assert (again.version > first.version, again.measured) == (True, 0)
-    assert run_job(job).version > again.version
+    again = run_job(found.job("cleaned", run_id="two")).stage
+    assert (again.version > first.stage.version, again.measured) == (True, 0)
+    assert run_job(job).stage.version > again.version
 
 
 def test_shares_measure_and_commit_nothing_and_the_shards_own_job_finds_it_all(
     found: Place, tmp_path: Path
 ) -> None:
-    shares = [run_job(found.job("cleaned", share=ShareValue(number=n, of=2))) for n in (0, 1)]
+    shares = [run_job(found.job("cleaned", share=ShareValue(number=n, of=2))).stage for n in (0, 1)]
     assert [(r.version, r.rows_in, r.measured) for r in shares] == [(0, 3, 3)] * 2
     assert not found.warehouse.exists("msr_vtt/r/cleaned")
-    report = run_job(found.job("cleaned"))
+    report = run_job(found.job("cleaned")).stage
     assert (report.rows_in, report.rows_out, report.measured) == (6, 6, 0)
 
 
@@ -221,7 +226,7 @@ run_job(Job.from_json(open(sys.argv[1]).read()), progress=stop)
     assert not found.warehouse.exists("msr_vtt/r/cleaned")
     other = worker(job, tmp_path)
     assert other.returncode == 0, other.stderr
-    assert report_file.from_json(other.stdout).measured == 2
+    assert report_file.from_json(other.stdout).stage.measured == 2
 
 
 def test_a_pinned_input_is_read_although_a_newer_one_is_there(found: Place) -> None:
@@ -236,14 +241,14 @@ def test_a_pinned_input_is_read_although_a_newer_one_is_there(found: Place) -> N
         schema=rows.schema,
         provenance=Provenance(),
     )
-    assert run_job(found.job("cleaned", input_version=before)).rows_in == 6
-    assert run_job(found.job("cleaned")).rows_in == 2
+    assert run_job(found.job("cleaned", input_version=before)).stage.rows_in == 6
+    assert run_job(found.job("cleaned")).stage.rows_in == 2
 
 
 def test_a_recipe_that_is_edited_meanwhile_changes_nothing(found: Place) -> None:
     sent = found.job("cleaned").to_json()
     found.recipe = recipe(50.0)
-    report = run_job(Job.from_json(sent))
+    report = run_job(Job.from_json(sent)).stage
     assert report.kept > 0
     (commit,) = [c for c in found.warehouse.history("msr_vtt/r/cleaned") if c.shard == SHARD]
     assert commit.provenance is not None
@@ -306,4 +311,4 @@ def test_a_torn_report_is_no_report(found: Place) -> None:
     job = found.job("cleaned", run_id="one")
     first = run_job(job)
     found.warehouse.write_note(f"_jobs/{job.id}.json", '{"run_id": "one", "rep')
-    assert run_job(job).version > first.version
+    assert run_job(job).stage.version > first.stage.version
