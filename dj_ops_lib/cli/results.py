@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from dj_ops_lib import settings
 from dj_ops_lib.cli.records import print_records
 from dj_ops_lib.cli.table import JsonOption, WarehouseOption, open_warehouse, to_json
+
+if TYPE_CHECKING:
+    from dj_ops_lib.engine.audit import Audit
 
 app = typer.Typer(help="Look at what was measured and is kept.", no_args_is_help=True)
 
@@ -101,3 +106,70 @@ def prune(
             typer.echo(f"{one.source}: {count} of {name}")
     total = sum(sum(f.results.values()) for f in found)
     typer.echo(f"{total} results " + ("removed" if yes else "that may go; --yes removes them"))
+
+
+@app.command()
+def audit(
+    share: Annotated[
+        float, typer.Option(help="Part of the clips whose results are measured again.")
+    ] = 0.005,
+    seed: Annotated[int, typer.Option(help="Another seed chooses other clips.")] = 0,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="How far numbers may differ: a part of the larger, by itself where both are "
+            "below 1; default: not at all."
+        ),
+    ] = 0.0,
+    root: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the videos may be; default: DJ_DATA; repeatable."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode; default: one a core.")
+    ] = None,
+    source: SourceOption = None,
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure some stored results again, and say which numbers come out otherwise.
+
+    A new FFmpeg or OpenCV may change them. Nothing is written. Exits with 1 where a number
+    differs, or where nothing could be measured again.
+    """
+    from dj_ops_lib.engine.audit import audit as measure_again
+    from dj_ops_lib.engine.file_shards import folders
+    from dj_ops_lib.engine.options import EngineOptions, available_cores
+    from dj_ops_lib.media.access import Access
+
+    place = open_warehouse(warehouse)
+    sources = list(dict.fromkeys(c.source for c in place.results_inventory(source).stored))
+    done = []
+    for name in sources:
+        roots = (*(root or [str(settings.data_root())]), *folders(place, name))
+        options = EngineOptions(Access(roots), workers=workers or available_cores())
+        done.append(
+            measure_again(
+                place, source=name, options=options, share=share, seed=seed, tolerance=tolerance
+            )
+        )
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(a) for a in done], ensure_ascii=False))
+    else:
+        for one in done:
+            _print_audit(one)
+        if not done:
+            typer.echo("nothing was measured yet")
+    if any(one.finding.problems for one in done):
+        raise typer.Exit(1)
+
+
+def _print_audit(done: Audit) -> None:
+    typer.echo(
+        f"{done.source}: {done.measured} of {done.results} results measured again, "
+        f"{done.drifted} differ"
+    )
+    if done.skipped:
+        typer.echo(f"  {done.sampled - done.measured} not: {done.reasons}")
+    for drift in done.drifts:
+        typer.echo(f"  {drift}")

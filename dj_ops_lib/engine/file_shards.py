@@ -27,6 +27,23 @@ def absolute(uri: str) -> str:
     return uri if uri.startswith(FILE_SCHEME) else str(Path(uri).absolute())
 
 
+def folders(warehouse: Warehouse, source: str) -> list[str]:
+    """The folders of the files that a source without annotations holds, sorted.
+
+    Whoever named the files allowed to read there; what an annotation file names did not.
+    """
+    table = f"{source}/media"
+    if not warehouse.exists(table):
+        return []
+    where = "annotation_file IS NULL AND video_uri IS NOT NULL"
+    uris = (
+        row["video_uri"]
+        for batch in warehouse.scan(table, columns=["video_uri"], where=where)
+        for row in batch.to_pylist()
+    )
+    return sorted({str(Path(as_path(uri)).parent) for uri in uris if "s3://" not in uri})
+
+
 def write_files(
     warehouse: Warehouse,
     source: str,

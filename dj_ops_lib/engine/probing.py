@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -87,7 +87,7 @@ class Probe(Annotator):
     columns: ClassVar[tuple[Column, ...]] = tuple(
         Column(n, CLIP_SCHEMA.field(n).type, n) for n in _FILE_COLUMNS
     )
-    identity: str = "sha256"
+    identity: Literal["sha256", "etag"] = "sha256"
 
     @property
     def opens_media(self) -> bool:
@@ -200,7 +200,7 @@ class _Files:
         try:
             if uri is None:
                 raise MediaError(f"no file for '{source_id}' under the media root", "missing")
-            file.fingerprint = self._operator.fingerprint(_state(uri, self._options.access))
+            file.fingerprint = self._operator.fingerprint(file_state(uri, self._options.access))
         except MediaError as error:
             file.error = Failure(error.error_class, str(error)).as_error(MEDIA, 1)
 
@@ -246,7 +246,7 @@ class _Files:
         return set(ids)
 
 
-def _state(uri: str, access: Access) -> str:
+def file_state(uri: str, access: Access) -> str:
     """Changes when the file does, as far as its directory or object store tells."""
     from dj_ops_lib.media.fetch import identify, resolve
 

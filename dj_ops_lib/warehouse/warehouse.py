@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse.failures import told
-from dj_ops_lib.warehouse.provenance import Commit, Provenance
+from dj_ops_lib.warehouse.provenance import Commit, OperatorUse, Provenance
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -395,6 +395,32 @@ class Warehouse:
         from dj_ops_lib.warehouse import results_inventory
 
         return results_inventory.prune(self._store, chosen, source=source, remove=remove)
+
+    def sample_results(self, source: str, *, share: float, seed: int) -> tuple[pa.Table, int]:
+        """The results about a share of a source's clips, and how many there are in all.
+
+        Args:
+            source: Name of the source.
+            share: Part of the clips, 0 to 1; at least one is chosen.
+            seed: The same seed chooses the same clips of the same results.
+        """
+        from dj_ops_lib.warehouse import results_sample
+
+        return results_sample.sample(self._store, source, share, seed)
+
+    def clips_about(
+        self, source: str, clip_ids: Sequence[str], signatures: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """Rows of the source's clips with one of these ids or signatures, table by table."""
+        from dj_ops_lib.warehouse import results_sample
+
+        return results_sample.clips_about(self._store, source, clip_ids, signatures)
+
+    def operator_uses(self, source: str) -> dict[str, OperatorUse]:
+        """The operators by the digest of what they measure, of all commits of a source's tables."""
+        from dj_ops_lib.warehouse import operator_uses
+
+        return operator_uses.all_uses(self._store, source)
 
     def takedown(
         self,
