@@ -59,7 +59,7 @@ def maintenance(
     )
     place = warehouse.open()
     done = []
-    for table in place.tables():
+    for table in place.tables_to_maintain(policy):
         if not config.sources or table.partition("/")[0] in config.sources:
             with told_in_a_sentence():
                 done.append(place.maintain(table, policy))
@@ -72,6 +72,7 @@ def maintenance(
         "versions_removed": "int",
         "bytes_removed": "int",
         "orphans_removed": "int",
+        "folded": "int",
     }
     records = [dg.TableRecord({c: getattr(d, c) for c in columns}) for d in done]
     schema = dg.TableSchema([dg.TableColumn(c, kind) for c, kind in columns.items()])

@@ -238,7 +238,7 @@ def maintain(
         keep_for=dt.timedelta(hours=keep_hours),
         orphans_after=dt.timedelta(hours=orphan_hours),
     )
-    names = tables or place.tables()
+    names = tables or place.tables_to_maintain(policy)
     if not names:
         raise WarehouseError(f"there are no tables in {place.uri}; is it the right --warehouse?")
     for name in names:
@@ -252,5 +252,6 @@ def maintain(
             f"indices {', '.join(done.indices) or 'as before'}, "
             f"{done.versions_removed} versions and {done.bytes_removed} bytes removed, "
             f"{done.orphans_removed} orphans removed"
+            + (f", {done.folded} files of killed runs taken in" if done.folded else "")
             + (f"; left for next time: {', '.join(done.yielded)}" if done.yielded else "")
         )

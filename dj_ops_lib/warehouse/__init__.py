@@ -19,7 +19,8 @@ they come with the first call that touches a table.
 * `results.py`    what was measured, by fingerprint; `results_spool.py` what no table holds yet,
                   `shard_results.py` both, for the stage that measures a shard;
                   `results_inventory.py` what there is of them, and which of them may go,
-                  `results_sample.py` some of them, chosen by chance
+                  `results_sample.py` some of them, chosen by chance,
+                  `results_upkeep.py` what killed runs left
 * `operator_uses.py` which measurements tables rest on
 * `plain_files.py` small files beside the tables
 * `tombstones.py` what must never come back; `takedown.py` removing it everywhere

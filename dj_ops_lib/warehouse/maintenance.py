@@ -20,7 +20,10 @@ from lance.optimize import Compaction, CompactionOptions
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import file_format
 from dj_ops_lib.warehouse.commit import lost
+from dj_ops_lib.warehouse.growing import BATCH_ROWS
 from dj_ops_lib.warehouse.history import archive
+from dj_ops_lib.warehouse.result_schema import RESULTS, results_table
+from dj_ops_lib.warehouse.results_upkeep import fold_left_over, left_over
 from dj_ops_lib.warehouse.verify import check_rewrite
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.store import Store
 
 _INDICES: dict[str, Literal["BITMAP", "BTREE"]] = {"shard": "BITMAP", "clip_id": "BTREE"}
+_OF_RESULTS: dict[str, Literal["BITMAP", "BTREE"]] = {"shard": "BITMAP", "source_id": "BTREE"}
+"""Results are looked up by shard and taken down by video; by content they are scanned for."""
+
 _ROUNDS = 5
 _MANAGED = ("data/", "_deletions/", "_transactions/")
 
@@ -46,6 +52,8 @@ class Policy:
             version fail when it goes, so keep it above the longest stage.
         orphans_after: Age at which files that no version refers to go. A shard that takes longer
             to write than this would lose its files before it commits.
+        left_after: Age at which results that a killed run left in files, and that no run of the
+            shard has taken along, go into the table of results.
     """
 
     compact_at: int = 256
@@ -53,6 +61,7 @@ class Policy:
     index_at: int = 128
     keep_for: dt.timedelta = dt.timedelta(days=7)
     orphans_after: dt.timedelta = dt.timedelta(days=2)
+    left_after: dt.timedelta = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Maintenance:
         orphans_removed: Files of unfinished writes that went.
         archived: Commit records archived.
         yielded: Steps left for next time because writers were faster.
+        folded: Files of killed runs whose results went into the table.
     """
 
     table: str
@@ -84,11 +94,17 @@ class Maintenance:
     orphans_removed: int
     archived: int
     yielded: tuple[str, ...]
+    folded: int = 0
 
 
 def maintain(store: Store, table: str, policy: Policy | None = None) -> Maintenance:
     """See `Warehouse.maintain`."""
     policy = policy or Policy()
+    source, _, name = table.partition("/")
+    folded = 0
+    if name == RESULTS:
+        folded = fold_left_over(store, source, policy.left_after)
+        policy = dataclasses.replace(policy, target_rows=min(policy.target_rows, BATCH_ROWS))
     yielded: list[str] = []
     before = len(store.open(table).fragment_ids())
     due = _small(store.open(table), policy) >= max(2, policy.compact_at)
@@ -110,7 +126,14 @@ def maintain(store: Store, table: str, policy: Policy | None = None) -> Maintena
         orphans,
         archived,
         tuple(yielded),
+        folded,
     )
+
+
+def due(store: Store, policy: Policy | None = None) -> list[str]:
+    """See `Warehouse.tables_to_maintain`."""
+    left = left_over(store, (policy or Policy()).left_after)
+    return sorted({*store.tables(), *(results_table(w.source) for w in left)})
 
 
 def purge(store: Store, table: str) -> tuple[int, int]:
@@ -208,7 +231,8 @@ def _verified(store: Store, table: str, compacted: set[int]) -> int:
 def _indexed(store: Store, table: str, at_least: int, yielded: list[str]) -> list[str]:
     """Make the indices, or bring so many fragments or more into them; names of those touched."""
     done: list[str] = []
-    for column, kind in _INDICES.items():
+    indices = _OF_RESULTS if table.partition("/")[2] == RESULTS else _INDICES
+    for column, kind in indices.items():
         for attempt in range(_ROUNDS):
             _pause(attempt)
             dataset = store.open(table)

@@ -59,8 +59,11 @@ class ShardResults:
         if path is not None:
             self._files[path] = measured
 
-    def fold(self, measured: pa.Table, provenance: Provenance) -> None:
+    def fold(self, measured: pa.Table, provenance: Provenance) -> int:
         """Put into the table what is in files, and `measured`, which is not.
+
+        Returns:
+            How many files went with it.
 
         Raises:
             ConflictError: Other runs of the same shard were faster again and again.
@@ -70,5 +73,7 @@ class ShardResults:
         fresh = [*self._files.values(), measured]
         if any(t.num_rows for t in fresh):
             results.fold(self._store, self._source, self._shard, fresh, provenance)
-        results_spool.remove(self._store, list(self._files))
+        paths = list(self._files)
+        results_spool.remove(self._store, paths)
         self._files.clear()
+        return len(paths)

@@ -353,6 +353,12 @@ class Warehouse:
 
     # --- upkeep ------------------------------------------------------------------------------
 
+    def tables_to_maintain(self, policy: Policy | None = None) -> list[str]:
+        """Names of all tables, and of tables of results that only killed runs' files are of yet."""
+        from dj_ops_lib.warehouse import maintenance
+
+        return maintenance.due(self._store, policy)
+
     def maintain(self, table: str, policy: Policy | None = None) -> Maintenance:
         """Compact, refresh indices, archive history, clean up, as far as the policy asks.
 

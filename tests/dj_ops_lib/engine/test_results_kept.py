@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import shutil
+import time
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from engine_operators import BrightnessFilter, HalvesSplitter, MiddleFilter
 from engine_workshop import Workshop
 from typer.testing import CliRunner, Result
 
 from dj_ops_lib.cli.results import app
+from dj_ops_lib.cli.table import app as tables
 from dj_ops_lib.engine.options import Progress
 from dj_ops_lib.errors import WarehouseError
+from dj_ops_lib.operator import Operator
+from dj_ops_lib.warehouse import RESULT_SCHEMA, Provenance
 from dj_ops_lib.warehouse.results_inventory import Chosen
 from dj_ops_lib.warehouse.tombstones import Tombstone
 
@@ -78,13 +86,8 @@ def test_what_a_tag_keeps_is_in_use(shelf: Workshop) -> None:
 
 
 def test_what_a_killed_run_left_is_listed_as_waiting(shelf: Workshop) -> None:
-    def interrupt(progress: Progress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        shelf.run(BrightnessFilter(), workers=1, progress=interrupt)
+    (file,) = interrupted(shelf, BrightnessFilter())
     (waiting,) = json.loads(dj(shelf, "ls", "--json").output)["waiting"]
-    (file,) = (shelf.root / "warehouse" / "_results_spool").rglob("*.arrow")
     assert (waiting["source"], waiting["shard"]) == ("toys", "0")
     assert (waiting["files"], waiting["bytes"]) == (1, file.stat().st_size)
     assert "1 files that no table holds yet" in dj(shelf, "ls").output
@@ -132,3 +135,89 @@ def test_pruning_brings_nothing_back_that_was_taken_down(tried: Workshop) -> Non
     tried.warehouse.takedown([Tombstone("source_id", "b")])
     dj(tried, "prune", "--unused", "--yes")
     assert {i for _, i in results(tried)} == {"a", "c", "d"}
+
+
+def interrupted(shelf: Workshop, operator: Operator) -> list[Path]:
+    """Files that a run leaves which ends after its second clip."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.clips == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shelf.run(operator, workers=1, progress=interrupt)
+    return sorted((shelf.root / "warehouse" / "_results_spool").rglob("*.arrow"))
+
+
+def aged(files: list[Path], days: float) -> None:
+    then = time.time() - days * 86400
+    for file in files:
+        os.utime(file, (then, then))
+
+
+def maintain(shelf: Workshop, *arguments: str) -> dict[str, dict[str, Any]]:
+    """What `dj table maintain --json` says, by table."""
+    where = ("--warehouse", str(shelf.root / "warehouse"))
+    done = CliRunner().invoke(tables, ["maintain", "--json", *where, *arguments])
+    assert done.exit_code == 0, done.output
+    return {r["table"]: r for r in map(json.loads, done.output.splitlines())}
+
+
+def test_maintenance_takes_in_what_a_killed_run_left_a_day_ago(shelf: Workshop) -> None:
+    files = interrupted(shelf, BrightnessFilter())
+    aged(files, 0.9)
+    assert maintain(shelf)["toys/results"]["folded"] == 0
+    assert all(f.exists() for f in files)
+    aged(files, 1.1)
+    assert maintain(shelf)["toys/results"]["folded"] == len(files)
+    assert not any(f.exists() for f in files)
+    assert [k for k, _ in results(shelf)].count("brightness_filter") == 2
+    assert shelf.run(BrightnessFilter()).measured == 2
+
+
+def test_a_shard_whose_run_goes_on_keeps_its_old_files_too(shelf: Workshop) -> None:
+    old = interrupted(shelf, BrightnessFilter())
+    aged(old, 3)
+    new = set(interrupted(shelf, BrightnessFilter(gain=2.0))) - set(old)
+    assert new
+    assert maintain(shelf)["toys/results"]["folded"] == 0
+    assert all(f.exists() for f in (*old, *new))
+
+
+def test_maintenance_makes_the_table_where_only_a_killed_run_has_left_results(
+    shelf: Workshop,
+) -> None:
+    files = interrupted(shelf, BrightnessFilter())
+    shutil.rmtree(shelf.root / "warehouse" / "toys" / "results.lance")
+    aged(files, 2)
+    assert maintain(shelf)["toys/results"]["folded"] == len(files)
+    assert {k for k, _ in results(shelf)} == {"brightness_filter"}
+
+
+def test_results_are_indexed_by_shard_and_video_and_compacted_to_smaller_fragments(
+    shelf: Workshop,
+) -> None:
+    """A fragment is full at some 64,000 rows: a shard is read out of one for every stage."""
+    schema, count = RESULT_SCHEMA, 20_000
+    template = shelf.warehouse.lance("toys/results").to_table().to_pylist()[0]
+    for shard in range(6):
+        columns = {
+            n: pa.repeat(pa.scalar(template[n], schema.field(n).type), count) for n in schema.names
+        }
+        columns["shard"] = pa.array([f"s{shard}"] * count)
+        subjects = [(shard * count + i).to_bytes(16) for i in range(count)]
+        columns["subject"] = pa.array(subjects, pa.binary(16))
+        shelf.warehouse.replace_shard(
+            "toys/results",
+            f"s{shard}",
+            pa.table(columns, schema=schema).to_batches(),
+            schema=schema,
+            provenance=Provenance(),
+        )
+    before = shelf.warehouse.shards("toys/results")
+    done = maintain(shelf, "--compact-at", "2")["toys/results"]
+    assert set(done["indices"]) == {"shard_idx", "source_id_idx"}
+    assert shelf.warehouse.shards("toys/results") == before
+    sizes = [f.count_rows() for f in shelf.warehouse.lance("toys/results").get_fragments()]
+    assert 1 < len(sizes) < 5
+    assert max(sizes) < 1.5 * 64_000
