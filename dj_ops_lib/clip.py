@@ -49,7 +49,7 @@ CLIP_SCHEMA = pa.schema(
         _column(
             "availability",
             pa.string(),
-            "ok, missing, forbidden, corrupt, unsupported or too_large",
+            "ok, missing, forbidden, io_error, corrupt, unsupported or too_large",
         ),
         _column("start_s", pa.float64(), "start in the file in seconds; null: its beginning"),
         _column("end_s", pa.float64(), "end in the file in seconds, exclusive; null: its end"),

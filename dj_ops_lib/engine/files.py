@@ -21,8 +21,13 @@ from dj_ops_lib.warehouse import Warehouse
 
 
 def access_to(paths: Sequence[str], roots: Sequence[str] = ()) -> Access:
-    """Access to the folders that hold `paths`, and to `roots`; to nothing else."""
-    folders = {str(Path(as_path(p)).absolute().parent) for p in paths}
+    """Access to the folders that hold `paths`, and to `roots`; to nothing else.
+
+    A folder that is not there from the start is a slip in a path and no outage: then the nearest
+    one above it counts.
+    """
+    parents = {Path(as_path(p)).absolute().parent for p in paths}
+    folders = {str(next(f for f in (p, *p.parents) if f.exists())) for p in parents}
     return Access(roots=(*sorted(folders), *(str(Path(r).absolute()) for r in roots)))
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
-from dj_ops_lib.errors import MediaError, MissingExtraError, ModelError
+from dj_ops_lib.errors import PATH_CLASSES, MediaError, MissingExtraError, ModelError, OutageError
+from dj_ops_lib.faults import outage_of
 from dj_ops_lib.needs import Frame, HeaderOnly, Need, Observer
 from dj_ops_lib.operator import (
     Annotator,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 OPERATOR_ERROR = "operator_error"
 """Error class of an operator that raised something of its own, on one clip."""
 
-NOT_THE_CLIPS_FAULT = (ImportError, MissingExtraError, ModelError)
+NOT_THE_CLIPS_FAULT = (ImportError, MissingExtraError, ModelError, OutageError)
 """What every clip would fail on: it ends the run with one message instead of a row each."""
 
 
@@ -134,7 +135,7 @@ def measure_task(task: Task, access: Access) -> Outcome:
     except NOT_THE_CLIPS_FAULT:
         raise
     except Exception as error:  # a stranger's file may raise anything; it costs this clip only
-        outcome = Outcome.failed(task, failure_of(error, "decode_error"))
+        outcome = Outcome.failed(task, failure_at(task, access, error, "decode_error"))
         return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
     measurements = {a.operator.name: a.finish() for a in attempts}
     return Outcome(measurements, time.process_time() - started)
@@ -151,12 +152,38 @@ def failure_of(error: BaseException, otherwise: str) -> Failure:
     Args:
         error: What was raised.
         otherwise: Error class where the exception tells none.
+
+    Raises:
+        OutageError: The exception tells of what is no clip's fault.
     """
+    if (outage := outage_of(error)) is not None:
+        raise outage
     if _is_memory(error) or _is_memory(error.__cause__):  # a codec's is the cause of a MediaError
         return Failure("out_of_memory", f"the memory limit of a worker was reached: {error}")
     if isinstance(error, MediaError):
         return Failure(error.error_class, str(error))
     return Failure(otherwise, f"{type(error).__name__}: {error}")
+
+
+def failure_at(task: Task, access: Access, error: Exception, otherwise: str) -> Failure:
+    """The failure of a pass: the path's where the file cannot be read any more, else the bytes'.
+
+    Decoders say the same of damaged bytes and of a disk or a mount that fails under them.
+
+    Raises:
+        OutageError: What the file lies on is not there, or another fault of no clip.
+    """
+    from dj_ops_lib.media.fetch import check_readable
+
+    failure = failure_of(error, otherwise)
+    if failure.error_class in PATH_CLASSES or task.clip.video_uri is None:
+        return failure
+    try:
+        check_readable(task.clip.video_uri, access)
+    except MediaError as found:
+        if found.error_class in PATH_CLASSES:
+            return Failure(found.error_class, str(found))
+    return failure
 
 
 def _is_memory(error: BaseException | None) -> bool:

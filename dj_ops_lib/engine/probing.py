@@ -30,18 +30,18 @@ from dj_ops_lib.engine.measuring import (
     Measurement,
     Outcome,
     Task,
-    failure_of,
+    failure_at,
 )
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
-from dj_ops_lib.errors import MediaError
+from dj_ops_lib.errors import PATH_CLASSES, MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
 MEDIA = "media"
-AVAILABILITY = frozenset({"missing", "forbidden", "corrupt", "unsupported", "too_large"})
+AVAILABILITY = PATH_CLASSES | {"corrupt", "unsupported", "too_large"}
 """Error classes that are a file's `availability` too; others (a crash) make it `corrupt`."""
 
 LOOKUPS = 16
@@ -108,7 +108,7 @@ def probe_task(task: Task, access: Access) -> Outcome:
     except NOT_THE_CLIPS_FAULT:
         raise
     except Exception as error:  # a stranger's file may raise anything; it costs this file only
-        outcome = Outcome.failed(task, failure_of(error, "corrupt"))
+        outcome = Outcome.failed(task, failure_at(task, access, error, "corrupt"))
         return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
     found = header | {"media_id": media_id, "media_bytes": size}
     columns = {name: found[name] for name in _FILE_COLUMNS}
@@ -139,6 +139,7 @@ def probe_shard(
 
     Raises:
         WarehouseError: The raw table is not there, or the output could not be written.
+        OutageError: The media root is not there, or the store refuses; nothing was decided.
     """
     making = Making(
         warehouse,
@@ -195,10 +196,17 @@ class _Files:
         self._source, self._shard = source, shard
 
     def find(self, source_id: str | None, uri: str | None) -> None:
-        """Note where a file is and which state it is in; opens nothing."""
+        """Note where a file is and which state it is in; opens nothing.
+
+        Raises:
+            OutageError: It is not there, and neither is what it should lie under.
+        """
+        from dj_ops_lib.media.fetch import check_roots
+
         file = self.of[source_id] = _File(uri)
         try:
             if uri is None:
+                check_roots(self._options.access)
                 raise MediaError(f"no file for '{source_id}' under the media root", "missing")
             file.fingerprint = self._operator.fingerprint(file_state(uri, self._options.access))
         except MediaError as error:

@@ -21,9 +21,10 @@ from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest
 from dj_ops_lib.engine.decisions import Tally
 from dj_ops_lib.engine.known_results import ERROR_TYPE, KnownResults
 from dj_ops_lib.engine.making import Making
-from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_of
+from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_at
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.errors import PATH_CLASSES
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.destination import Destination, destination
 from dj_ops_lib.media.scratch import sweep
@@ -73,7 +74,7 @@ def render_task(task: Task, access: Access) -> Outcome:
     except NOT_THE_CLIPS_FAULT:
         raise
     except Exception as error:  # a stranger's file may raise anything; it costs this clip only
-        outcome = Outcome.failed(task, failure_of(error, "decode_error"))
+        outcome = Outcome.failed(task, failure_at(task, access, error, "decode_error"))
     return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
 
 
@@ -105,6 +106,7 @@ def render_shard(
 
     Raises:
         WarehouseError: The input table is not there, or the output could not be written.
+        OutageError: The files cannot be written there, or no video can be read.
         DjError: There is no ffmpeg program.
     """
     recipe_folder = f"{source}/{recipe.name}"
@@ -165,33 +167,43 @@ def _render(
     known: KnownResults,
     passes: Passes,
 ) -> dict[str, _File]:
-    """The files of the clips, by signature; clips of equal content share one."""
-    distinct = rows.unique("signature", keep="first", maintain_order=True)
-    prints = [operator.fingerprint(s) for s in distinct["signature"]]
-    failures = known.failures(pl.Series(prints, dtype=pl.String))
-    named = [operator.rendering.name(s) for s in distinct["signature"]]
-    stored = place_of_files.find(named)
+    """The files of the clips, by signature; clips of equal content share one.
+
+    It is made of the first of them whose video can be read.
+    """
+    apart = rows.unique(["signature", "video_uri"], keep="first", maintain_order=True)
+    clips: dict[str, list[Clip]] = {}
+    for row in apart.select(CLIP_SCHEMA.names).iter_rows(named=True):
+        clips.setdefault(row["signature"], []).append(Clip.from_row(row))
+    prints = {signature: operator.fingerprint(signature) for signature in clips}
+    failures = known.failures(pl.Series(prints.values(), dtype=pl.String))
+    stored = place_of_files.find([operator.rendering.name(signature) for signature in clips])
     files: dict[str, _File] = {}
     tasks: list[Task] = []
-    for place, row in enumerate(distinct.select(CLIP_SCHEMA.names).iter_rows(named=True)):
+    for place, signature in enumerate(list(clips)):
         failure = failures.get(place)
-        if there := stored.get(named[place]):
+        if there := stored.get(operator.rendering.name(signature)):
             columns = {"rendered_uri": there.uri, "rendered_bytes": there.size}
-            files[row["signature"]] = _File(columns, "found")
+            files[signature] = _File(columns, "found")
         elif failure is not None and (
             failure.of_this_run
             or not options.may_try(failure.error["class"], failure.error["attempts"])
         ):
-            files[row["signature"]] = _File(error=failure.error)
+            files[signature] = _File(error=failure.error)
         else:
             tried = failure.error["attempts"] if failure is not None else 0
-            by_name = ((RENDERED, operator),)
-            tasks.append(Task(Clip.from_row(row), by_name, (prints[place],), tried))
-    for position, outcome in passes(tasks):
-        task, found = tasks[position], outcome.measurements[RENDERED]
-        failed = found.failure
-        error = failed.as_error(RENDERED, task.attempts + 1) if failed is not None else None
-        files[task.clip.signature or ""] = _File(found.columns, found.result, error, tried=True)
+            clip = clips[signature].pop(0)
+            tasks.append(Task(clip, ((RENDERED, operator),), (prints[signature],), tried))
+    while tasks:
+        again: list[Task] = []
+        for position, outcome in passes(tasks):
+            task, found = tasks[position], outcome.measurements[RENDERED]
+            failed, signature = found.failure, task.clip.signature or ""
+            error = failed.as_error(RENDERED, task.attempts + 1) if failed is not None else None
+            files[signature] = _File(found.columns, found.result, error, tried=True)
+            if failed is not None and failed.error_class in PATH_CLASSES and clips[signature]:
+                again.append(dataclasses.replace(task, clip=clips[signature].pop(0)))
+        tasks = again
     return files
 
 

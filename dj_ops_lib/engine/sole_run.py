@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dj_ops_lib.errors import ConflictError
+from dj_ops_lib.faults import explain
 from dj_ops_lib.warehouse import Warehouse
 
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -49,9 +50,11 @@ def sole_run(warehouse: Warehouse, source: str) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-        file.truncate(0)
-        json.dump(_holder(), file)
-        file.flush()
+        try:
+            file.truncate(0)
+            os.write(file.fileno(), json.dumps(_holder()).encode())  # past the buffer, which fails
+        except OSError as error:  # once more when the file is closed
+            raise explain(error, str(path)) or error from error
         try:
             yield
         finally:

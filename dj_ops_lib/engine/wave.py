@@ -19,6 +19,7 @@ from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.ordering import Cost, passes
 from dj_ops_lib.engine.planner import Wave
 from dj_ops_lib.engine.segment import SegmentState
+from dj_ops_lib.errors import PATH_CLASSES
 from dj_ops_lib.operator import Filter, Operator
 
 CHUNK_ROWS = 20_000
@@ -205,17 +206,34 @@ def _in_workers(
     attempts: Mapping[int, int],
     measure: Measure,
 ) -> Iterator[tuple[list[int], Outcome]]:
-    if not groups:
-        return
-    clips = _clips(state.rows, [members[0] for _, members in groups])
-    tasks = []
-    for (key, members), clip in zip(groups, clips, strict=True):
-        todo = [(o, p) for o, p in zip(wave.operators, key, strict=True) if p is not None]
-        operators = tuple((o.name, o) for o, _ in todo)
-        tried = max(attempts.get(row, 0) for row in members)
-        tasks.append(Task(clip, operators, tuple(p for _, p in todo), tried))
-    for position, outcome in measure(tasks):
-        yield groups[position][1], outcome
+    """Equal content is looked at once, by the first path that can be read.
+
+    That a path cannot is no fact about content: it is said of that path's rows only.
+    """
+    paths = state.rows["video_uri"]
+    while groups:
+        clips = _clips(state.rows, [members[0] for _, members in groups])
+        tasks, others = [], []
+        for (key, members), clip in zip(groups, clips, strict=True):
+            todo = [(o, p) for o, p in zip(wave.operators, key, strict=True) if p is not None]
+            operators = tuple((o.name, o) for o, _ in todo)
+            tried = max(attempts.get(row, 0) for row in members)
+            tasks.append(Task(clip, operators, tuple(p for _, p in todo), tried))
+        for position, outcome in measure(tasks):
+            key, members = groups[position]
+            if _is_of_the_path(outcome):
+                path = paths[members[0]]
+                elsewhere = [row for row in members if paths[row] != path]
+                members = [row for row in members if paths[row] == path]
+                if elsewhere:
+                    others.append((key, elsewhere))
+            yield members, outcome
+        groups = others
+
+
+def _is_of_the_path(outcome: Outcome) -> bool:
+    failures = (m.failure for m in outcome.measurements.values())
+    return any(f is not None and f.error_class in PATH_CLASSES for f in failures)
 
 
 def _clips(rows: pl.DataFrame, positions: Sequence[int]) -> list[Clip]:

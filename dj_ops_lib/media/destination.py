@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from dj_ops_lib.errors import DjError
+from dj_ops_lib.errors import DjError, OutageError
+from dj_ops_lib.faults import outage_of
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME
 from dj_ops_lib.media.scratch import own_temporary_folder
@@ -51,7 +52,14 @@ class Destination(Protocol):
         """Those of the files that are there, by name."""
 
     def put(self, made: Path, name: str) -> Stored:
-        """Move a finished file there, replacing one of that name."""
+        """Move a finished file there, replacing one of that name.
+
+        Raises:
+            OutageError: The place does not take it.
+        """
+
+    def is_there(self) -> bool:
+        """Whether the place is, once something was made for it."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, as far as they are there."""
@@ -96,19 +104,36 @@ class Folder:
                 size = (self._path / name).stat().st_size
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise _refused(self.uri, error) from error
             found[name] = Stored(str(self._path / name), size)
         return found
 
     def put(self, made: Path, name: str) -> Stored:
         """See `Destination`."""
         size = made.stat().st_size
-        put_in_place(made, self._path / name)
+        try:
+            put_in_place(made, self._path / name)
+        except OSError as error:
+            if not made.exists():  # taken down meanwhile: the caller knows
+                raise
+            raise _refused(self.uri, error) from error
         return Stored(str(self._path / name), size)
+
+    def is_there(self) -> bool:
+        """See `Destination`."""
+        return self._path.is_dir()
 
     def remove(self, names: Iterable[str]) -> None:
         """See `Destination`."""
         for name in names:
             (self._path / name).unlink(missing_ok=True)
+
+
+def _refused(place: str, error: OSError) -> DjError:
+    return outage_of(error, place) or OutageError(
+        f"{place}: {error.strerror}; files of clips cannot be kept there"
+    )
 
 
 _LOOKS_AT_ONCE = 16
@@ -140,6 +165,10 @@ class Prefix:
         with concurrent.futures.ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             sizes = pool.map(look, names)
             return {n: Stored(f"{self.uri}/{n}", s) for n, s in sizes if s is not None}
+
+    def is_there(self) -> bool:
+        """See `Destination`; an upload says so itself."""
+        return True
 
     def put(self, made: Path, name: str) -> Stored:
         """See `Destination`."""

@@ -9,17 +9,16 @@ between index and samples asks once.
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import io
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from dj_ops_lib.errors import DjError, MediaError, MissingExtraError
+from dj_ops_lib.errors import MediaError, MissingExtraError, OutageError
 from dj_ops_lib.media.access import Access, ObjectStore
 from dj_ops_lib.media.fetch import OBJECT_SCHEME, check_size
+from dj_ops_lib.media.store_answers import answers
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -80,33 +79,50 @@ def list_objects(prefix: str, access: Access) -> list[str]:
     """
     bucket, key = _split(resolve_object(prefix, access))
     client = _client(access.object_store)
-    with _errors(prefix):
+    with answers(prefix, client):
         page = client.list_objects_v2(Bucket=bucket, Prefix=key)
     return [f"{OBJECT_SCHEME}{bucket}/{found['Key']}" for found in page.get("Contents", ())]
 
 
-def object_size(uri: str, store: ObjectStore) -> int | None:
-    """Bytes of a rendered object; None if there is none of that name.
+def check_prefix(prefix: str, access: Access) -> None:
+    """Look whether there is anything below a root, as far as the store says.
 
     Raises:
-        MediaError: `forbidden`: the store refuses.
+        OutageError: There is not, or the store does not answer.
+        MissingExtraError: boto3 is not installed.
+    """
+    bucket, key = _split(prefix.rstrip("/") + "/")
+    client = _client(access.object_store)
+    try:
+        with answers(prefix, client):
+            page = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    except MediaError:  # keys that may read and not list
+        return
+    if not page.get("KeyCount"):
+        raise OutageError(f"the media root {prefix} holds no object; correct where the media are")
+
+
+def object_size(uri: str, store: ObjectStore) -> int | None:
+    """Bytes of a rendered object; None if none of that name can be seen.
+
+    Raises:
+        OutageError: The store does not answer, or knows neither bucket nor keys.
         MissingExtraError: boto3 is not installed.
     """
     bucket, key = _split(uri)
+    client = _client(store)
     try:
-        with _errors(uri):
-            return int(_client(store).head_object(Bucket=bucket, Key=key)["ContentLength"])
-    except MediaError as error:
-        if error.error_class == "missing":
-            return None
-        raise
+        with answers(uri, client):
+            return int(client.head_object(Bucket=bucket, Key=key)["ContentLength"])
+    except MediaError:  # none, or keys that may write and not look, which writing tells
+        return None
 
 
 def upload(path: Path, uri: str, store: ObjectStore) -> None:
     """Write a file as an object, which is there as a whole or not at all.
 
     Raises:
-        DjError: The store does not take it.
+        OutageError: The store does not take it.
         MissingExtraError: boto3 is not installed.
     """
     client = _client(store)
@@ -116,22 +132,24 @@ def upload(path: Path, uri: str, store: ObjectStore) -> None:
     # One request up to what S3 allows in one: parts of a killed upload would stay, unseen.
     config = TransferConfig(multipart_threshold=_LARGEST_PUT, use_threads=False)
     bucket, key = _split(uri)
-    try:
-        client.upload_file(str(path), bucket, key, Config=config)
-    except S3UploadFailedError as error:
-        raise DjError(f"{uri} cannot be written: {error}") from None
+    with answers(uri, client, writing=True):
+        try:
+            client.upload_file(str(path), bucket, key, Config=config)
+        except S3UploadFailedError as error:  # boto3 hides what the store said
+            raise (error.__context__ or OutageError(f"{uri}: {error}")) from None
 
 
 def delete(uri: str, store: ObjectStore) -> None:
     """Delete an object, if there is one.
 
     Raises:
-        MediaError: `forbidden`: the store refuses.
+        OutageError: The store refuses or does not answer.
         MissingExtraError: boto3 is not installed.
     """
     bucket, key = _split(uri)
-    with _errors(uri):
-        _client(store).delete_object(Bucket=bucket, Key=key)
+    client = _client(store)
+    with answers(uri, client, writing=True):
+        client.delete_object(Bucket=bucket, Key=key)
 
 
 class ObjectReader(io.RawIOBase):
@@ -187,11 +205,10 @@ class ObjectReader(io.RawIOBase):
             return self._blocks[number]
         begin = number * BLOCK_BYTES
         end = min(begin + BLOCK_BYTES, self._size)
-        with _errors(self._uri):
+        client = _client(self._store)
+        with answers(self._uri, client):
             bucket, key = _split(self._uri)
-            answer = _client(self._store).get_object(
-                Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}"
-            )
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
             block: bytes = answer["Body"].read()
         self.requests += 1
         if len(block) != end - begin:
@@ -210,26 +227,10 @@ def _split(uri: str) -> tuple[str, str]:
 def _head(uri: str, access: Access) -> dict[str, Any]:
     bucket, key = _split(resolve_object(uri, access))
     client = _client(access.object_store)
-    with _errors(uri):
+    with answers(uri, client):
         head: dict[str, Any] = client.head_object(Bucket=bucket, Key=key)
     check_size(uri, int(head["ContentLength"]), access)
     return head
-
-
-@contextlib.contextmanager
-def _errors(uri: str) -> Iterator[None]:
-    """The store's answers as errors of this package; a store that is down is not the clip's."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status == 404:
-            raise MediaError(f"{uri}: no such object", "missing") from None
-        if status in {401, 403}:
-            raise MediaError(f"{uri}: the object store refuses access", "forbidden") from None
-        raise
 
 
 def _client(store: ObjectStore) -> Any:

@@ -10,7 +10,9 @@ clip's name is whole, and a clip that is there is not made again.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from typing import Literal
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.clip import signature as signature_of
-from dj_ops_lib.errors import MediaError
+from dj_ops_lib.errors import MediaError, OutageError
+from dj_ops_lib.faults import outage_of
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import Access, ObjectStore
 from dj_ops_lib.media.conventions import check_labels, stored
@@ -66,7 +69,8 @@ def render(
 
     Raises:
         MediaError: The clip cannot be read or encoded; nothing is left behind.
-        DjError: There is no ffmpeg program, or the object store does not take the file.
+        OutageError: The place does not take the file, or no video can be read.
+        DjError: There is no ffmpeg program.
     """
     if clip.video_uri is None:
         raise MediaError(f"clip {clip.clip_id}: no video file is known for it", "missing")
@@ -81,8 +85,8 @@ def render(
             made = scratch / "clip.mp4"
             how = _make(clip, made, access, options)
             stored = place_of_files.put(made, name)
-        except (OSError, MediaError):
-            if scratch.exists():
+        except (OSError, MediaError, OutageError):
+            if scratch.exists() or not place_of_files.is_there():
                 raise
             message = f"clip {clip.clip_id}: the folder in which it was made has been removed"
             raise MediaError(f"{message}, as a takedown does", "missing") from None
@@ -170,6 +174,10 @@ def _encode(
         message = f"{uri}: encoding took more than {options.deadline_s} s"
         raise MediaError(message, "timeout") from None
     said = done.stderr.decode(errors="replace").strip().splitlines()
+    for number in _DISKS:
+        if any(os.strerror(number) in line for line in said):
+            error = OSError(number, os.strerror(number), str(target.parent.parent))
+            raise outage_of(error) or error
     if done.returncode != 0:
         raise MediaError(f"{uri}: ffmpeg fails: {' | '.join(said[-3:])}", "decode_error")
     frames = _frames(target, access)
@@ -180,6 +188,10 @@ def _encode(
             f"{' | '.join(said[-3:])}",
             "decode_error",
         )
+
+
+_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""What ffmpeg says in the system's words only where it writes."""
 
 
 def _frames(made: Path, access: Access) -> int:

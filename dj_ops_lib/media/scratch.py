@@ -21,7 +21,8 @@ from pathlib import Path
 
 from dj_ops_lib import settings
 from dj_ops_lib.clip import digest
-from dj_ops_lib.errors import DjError
+from dj_ops_lib.errors import DjError, OutageError
+from dj_ops_lib.faults import outage_of
 
 LOCK = "lock"
 
@@ -63,12 +64,18 @@ def scratch_folder(root: Path, signature: str) -> Iterator[Path]:
 
 
 def sweep(root: Path) -> int:
-    """Remove the folders under `root` whose processes have died; how many there were."""
+    """Remove the folders under `root` whose processes have died; how many there were.
+
+    Raises:
+        OutageError: `root` cannot be looked into.
+    """
     try:
         found = [Path(entry) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
         kernel = _kernel(root)
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise _refused(root, error) from error
     dead = [folder for folder in found if _is_dead(folder, kernel)]
     for folder in dead:
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,11 +97,20 @@ def _claim(root: Path, signature: str) -> tuple[Path, int]:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except (FileNotFoundError, FileExistsError):
             continue
+        except OSError as error:
+            raise _refused(root, error) from error
         if _locked(lock) is not False and (folder / LOCK).exists():
             return folder, lock
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
-    raise DjError(f"{root}: folders that are made there vanish at once; what removes them?")
+    raise OutageError(f"{root}: folders that are made there vanish at once; what removes them?")
+
+
+def _refused(root: Path, error: OSError) -> DjError:
+    return outage_of(error, str(root)) or OutageError(
+        f"{root}: cannot be used: {error.strerror}; choose another place, or give this user the "
+        "right to it"
+    )
 
 
 def _is_dead(folder: Path, kernel: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from dj_ops_lib.warehouse.failures import told
 from dj_ops_lib.warehouse.provenance import Provenance
 from dj_ops_lib.warehouse.result_schema import RESULT_SCHEMA
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.store import Store
 
 
+@told
 class ShardResults:
     """What is known of a shard's clips, and a place for what is measured now.
 
@@ -30,6 +32,11 @@ class ShardResults:
         self._shard = shard
         self._stage = stage
         self._files: dict[str, pa.Table] = {}
+
+    @property
+    def uri(self) -> str:
+        """Where they are, for what is said of errors."""
+        return f"{self._store.uri} (the results of '{self._source}')"
 
     def stored(self, operators: Sequence[str]) -> pa.Table:
         """What the table holds for the shard, of these operators."""

@@ -41,7 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def on_a_small_disk(folder: Path, options: str, *arguments: str) -> subprocess.CompletedProcess:
+def on_a_small_disk(
+    folder: Path, options: str, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess:
     """`dj` where `small/` is a file system of its own, seen by that process only."""
     (folder / "small").mkdir(exist_ok=True)
     namespace = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else [])]
@@ -49,7 +51,7 @@ def on_a_small_disk(folder: Path, options: str, *arguments: str) -> subprocess.C
     return subprocess.run(
         [*namespace, "sh", "-c", script, "sh", str(DJ), *arguments],
         cwd=folder,
-        env={**ENVIRONMENT, "DJ_SPOOL": str(folder / "spool"), "COLUMNS": "200"},
+        env={**ENVIRONMENT, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -68,6 +70,27 @@ def test_a_place_that_takes_no_table_is_named_in_a_line(place: Path, options: st
     assert "small/w" in line
     assert said in line
     assert ".rs:" not in line
+
+
+@pytest.mark.parametrize(
+    "operator", ["video_duration_filter", "{video_resize_resolution_mapper: {max_width: 480}}"]
+)
+def test_a_disk_that_is_full_while_clips_become_files_ends_the_run(
+    place: Path, tmp_path: Path, operator: str
+):
+    """Copied by the library, or encoded by the program."""
+    (tmp_path / "videos").mkdir()
+    noise = "nullsrc=s=640x360:r=10:d=2,geq=random(1)*255:128:128"
+    encode(tmp_path / "videos" / "noise.mp4", noise)
+    text = f"{{stages: [{{name: cleaned, operators: [{operator}]}}], render: {{}}}}"
+    (tmp_path / "r.yaml").write_text(text)
+    run = ("run", "r.yaml", "--videos", "videos", "--warehouse", "w", "--workers", "1")
+    done = on_a_small_disk(tmp_path, "size=100k", *run, DJ_RENDERED="small")
+    assert done.returncode == 2, done.stdout + done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert f"{tmp_path}/small" in line
+    assert "No space left on device; free space there" in line
+    assert not (tmp_path / "w" / "files" / "r" / "rendered.lance").exists()
 
 
 def test_a_warehouse_in_a_file_is_refused(place: Path):

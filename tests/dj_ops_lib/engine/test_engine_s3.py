@@ -14,12 +14,14 @@ from dj_ops_lib.engine.options import EngineOptions, Progress
 from dj_ops_lib.engine.pool import stop_workers
 from dj_ops_lib.engine.rendering import render_shard
 from dj_ops_lib.engine.shard import probe_shard
+from dj_ops_lib.errors import OutageError
+from dj_ops_lib.media import object_store
 from dj_ops_lib.media.access import Access, ObjectStore
 from dj_ops_lib.recipe import Recipe, Stage
 from dj_ops_lib.rendering import Rendering
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse.tombstones import Tombstone
-from tests.dj_ops_lib.warehouse.seaweed import ACCESS_KEY, BUCKET, SECRET_KEY, Seaweed
+from tests.dj_ops_lib.warehouse.seaweed import ACCESS_KEY, BUCKET, READER_KEY, SECRET_KEY, Seaweed
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 
@@ -115,3 +117,75 @@ def test_a_bucket_of_videos(
     assert probe().measured == 1
     workshop.run(BrightnessFilter(least=100))
     assert workshop.frame()["keep"].to_list() == [True, True]
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize(
+    ("bucket", "key", "secret", "said"),
+    [
+        ("no-such-bucket", ACCESS_KEY, SECRET_KEY, "NoSuchBucket.*create the bucket"),
+        (BUCKET, ACCESS_KEY, "wrong", "SignatureDoesNotMatch.*correct AWS_ACCESS_KEY_ID"),
+        (BUCKET, "nobody", SECRET_KEY, "InvalidAccessKeyId.*correct AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_settings_that_are_wrong_end_the_stage(
+    server: Seaweed,
+    workshop: Workshop,
+    monkeypatch: pytest.MonkeyPatch,
+    bucket: str,
+    key: str,
+    secret: str,
+    said: str,
+) -> None:
+    """Each used to be an error of every video; a video that is not there still is one."""
+    write_video(workshop.videos / "a.mp4", 1)
+    server.client().upload_file(str(workshop.videos / "a.mp4"), BUCKET, "outage/a.mp4")
+    workshop.raw("0", [{"source_id": n} for n in ("a", "not_there")])
+    store = ObjectStore(server.endpoint, "us-east-1")
+
+    def probe(bucket: str) -> StageReport:
+        object_store._client_of.cache_clear()
+        stop_workers()
+        workshop.locate = lambda n: f"s3://{bucket}/outage/{n}.mp4"  # type: ignore[method-assign]
+        return workshop.probe(access=Access((f"s3://{bucket}/outage",), object_store=store))
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    with pytest.raises(OutageError, match=f"s3://{bucket}/outage/.*{said}"):
+        probe(bucket)
+    assert not workshop.warehouse.exists("toys/media")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    assert probe(BUCKET).errors == {"missing": 1}
+
+
+@pytest.mark.usefixtures("credentials")
+def test_keys_that_may_only_read_end_the_rendering(
+    server: Seaweed, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(workshop.videos / "a.mp4", 1)
+    workshop.raw("0", [{"source_id": "a"}])
+    workshop.probe()
+    workshop.run(LengthFilter())
+    for name, value in (("ENDPOINT", server.endpoint), ("REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    recipe = Recipe("r", (Stage("cleaned", (LengthFilter(),)),), rendering=Rendering())
+
+    def render(key: str) -> StageReport:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        object_store._client_of.cache_clear()
+        stop_workers()
+        return render_shard(
+            workshop.warehouse,
+            recipe,
+            source="toys",
+            shard="0",
+            options=dataclasses.replace(workshop.options, attempts=1),
+            folder=f"s3://{BUCKET}/read_only",
+            rendering=Rendering(),
+        )
+
+    with pytest.raises(OutageError, match=f"s3://{BUCKET}/read_only/.*AccessDenied.*the right to"):
+        render(READER_KEY)
+    assert not workshop.warehouse.exists("toys/r/rendered")
+    assert render(ACCESS_KEY).files == {"copied": 1}

@@ -13,12 +13,13 @@ import urllib.request
 from pathlib import Path
 
 ACCESS_KEY = "test-access-key"
+READER_KEY = "test-access-key-that-may-only-read"
 SECRET_KEY = "test-secret-key-that-must-not-leak"
 BUCKET = "warehouse"
 
 
 class Seaweed:
-    """A running server with one identity and one empty bucket."""
+    """A running server with one empty bucket, an identity that may do all, and one that reads."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "volumes").mkdir(parents=True)
@@ -27,7 +28,12 @@ class Seaweed:
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        reader = {
+            "name": "reader",
+            "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Read", "List"],
+        }
+        (folder / "s3.json").write_text(json.dumps({"identities": [identity, reader]}))
         names = ("master", "volume", "filer", "s3")
         ports = dict(zip((*names, *(f"{n}.grpc" for n in names)), _free_ports(8), strict=True))
         program = Path(sys.executable).parent / "weed"
