@@ -252,6 +252,7 @@ def _client_of(store: ObjectStore) -> Any:
         raise MissingExtraError("reading and writing s3:// objects", "s3") from None
     signature = {"signature_version": botocore.UNSIGNED} if store.unsigned else {}
     config = Config(retries={"mode": "standard", "max_attempts": 5}, **signature)
-    return boto3.client(
+    # A session of its own: boto3's default one keeps the credentials that it was first asked with.
+    return boto3.Session().client(
         "s3", endpoint_url=store.endpoint_url, region_name=store.region, config=config
     )

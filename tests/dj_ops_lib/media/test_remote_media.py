@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from media_truth import Seen, clip, ffmpeg
 
-from dj_ops_lib.errors import DjError, MediaError, MissingExtraError
+from dj_ops_lib.errors import MediaError, MissingExtraError, OutageError
 from dj_ops_lib.media import fetch, object_store
 from dj_ops_lib.media.access import Access, Limits, ObjectStore
 from dj_ops_lib.media.frames import decode
@@ -191,9 +191,9 @@ def test_a_store_that_refuses_is_named(
     store: ObjectStore, videos: dict[str, Path], access: Access
 ) -> None:
     stranger = dataclasses.replace(store, unsigned=True)
-    with pytest.raises(MediaError, match=f"s3://{BUCKET}/out/.*refuses access"):
+    with pytest.raises(OutageError, match=f"s3://{BUCKET}/out/.*refuses to write"):
         render(clip(videos["cfr"], 0.5, 1.0), f"s3://{BUCKET}/out", access, store=stranger)
-    with pytest.raises(DjError, match=f"s3://{BUCKET}/out/x.mp4 cannot be written"):
+    with pytest.raises(OutageError, match=f"s3://{BUCKET}/out/x.mp4: .*refuses to write"):
         object_store.upload(videos["cfr"], f"s3://{BUCKET}/out/x.mp4", stranger)
 
 

@@ -105,6 +105,7 @@ def test_links_may_end_in_folders_that_are_named(tmp_path):
 @pytest.mark.parametrize("hostile", ["../secret", "/etc/passwd", "a/../../secret", "a\0b"])
 def test_an_id_that_leads_out_of_the_media_root_is_refused_when_it_is_read(tmp_path, hostile):
     (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "another.mp4").touch()
     (tmp_path / "secret.mp4").touch()
     (tmp_path / "secret").touch()
     config = SourceConfig(name="internvid", root=str(tmp_path))
