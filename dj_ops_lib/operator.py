@@ -193,11 +193,30 @@ class Operator(pydantic.BaseModel, ABC):
         """
         return self.digest() + clip_signature
 
+    @classmethod
+    def subject(cls, row: Mapping[str, Any]) -> str:
+        """What a measurement is about: the clip's signature, and what else is read of its row.
+
+        What an operator reads beside the picture belongs to what it measured: the signature does
+        not cover captions or other operators' columns.
+
+        Args:
+            row: With `signature` and the columns of `reads`.
+        """
+        if not cls.reads:
+            return row.get("signature") or ""
+        return digest(*(_plain(row[name]) for name in ("signature", *cls.reads)))
+
     def digest(self) -> str:
         """Name of what is measured, whatever the clip: 32 hex digits."""
         return digest(
             "measurement", self.name, self.version, self.measuring_parameters(), self.model_revision
         )
+
+
+def _plain(value: Any) -> Any:
+    """A column's value as JSON can hold it."""
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _limit(value: Any) -> float | Fraction | None:

@@ -6,13 +6,11 @@ Not here: what is measured and when (`wave.py`), cutting and editing (`barriers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from dj_ops_lib.clip import digest
 from dj_ops_lib.engine.decisions import Decisions, Mask
 from dj_ops_lib.engine.known_results import ERROR_TYPE, RESULT, KnownResults
 from dj_ops_lib.engine.measuring import Measurement
@@ -82,19 +80,10 @@ class SegmentState:
 
 
 def fingerprints(operator: Operator, rows: pl.DataFrame) -> pl.Series:
-    """Names of the operator's measurements of `rows`.
-
-    What an operator reads beside the picture belongs to what it measured: the clip's signature
-    does not cover captions or other operators' columns.
-    """
+    """Names of the operator's measurements of `rows`."""
     prefix = operator.fingerprint()
     if not operator.reads:
         return rows.select(pl.lit(prefix) + pl.col("signature").fill_null(""))["literal"]
     subjects = rows.select("signature", *operator.reads).to_dicts()
-    prints = [prefix + digest(*map(_plain, s.values())) for s in subjects]
+    prints = [prefix + operator.subject(s) for s in subjects]
     return pl.Series("literal", prints, dtype=pl.String)
-
-
-def _plain(value: Any) -> Any:
-    """A column's value as JSON can hold it."""
-    return value.hex() if isinstance(value, bytes) else value

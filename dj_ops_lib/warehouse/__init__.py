@@ -12,7 +12,8 @@ they come with the first call that touches a table.
 * `locate.py`     which fragments hold which rows
 * `read.py`       shards, scans, Polars, DuckDB, LanceDB
 * `history.py`    the commits of a table, also after their versions are gone
-* `explain.py`    from a clip back to the annotation line it came from
+* `explain.py`    from a clip back to the annotation line it came from; `origins.py` the results
+                  that its numbers come from
 * `versions.py`   tags; `diff.py` what changed between two versions
 * `maintenance.py` compaction, indices, cleanup, orphans; `verify.py` the check before cleanup
 * `result_schema.py` the columns of results

@@ -20,6 +20,7 @@ from dj_ops_lib.registry import operator_class
 from dj_ops_lib.rejection import why
 from dj_ops_lib.warehouse.clips import Place, commit_of, locate_clip, pieces_of
 from dj_ops_lib.warehouse.locate import literal
+from dj_ops_lib.warehouse.origins import Origin, origins
 
 if TYPE_CHECKING:
     import lance
@@ -39,6 +40,8 @@ class Step:
         row: The clip's row, all columns.
         committed: Version that wrote the row.
         provenance: What that commit said about itself, operators and parameters included.
+        origins: The results that the operators' numbers come from, by operator; not of those that
+            only read the row, nor of results that were pruned.
     """
 
     table: str
@@ -47,6 +50,7 @@ class Step:
     row: Mapping[str, Any]
     committed: int | None
     provenance: Provenance | None
+    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ def explain(store: Store, table: str, clip_id: str) -> Explanation:
         if store.find(table) is None:
             gap = f"there is no table '{table}' any more"
             break
+    found = origins(store, [(step.row, step.provenance) for step in steps])
+    steps = [dataclasses.replace(s, origins=own) for s, own in zip(steps, found, strict=True)]
     absent = None
     if place.next_table is not None:
         absent = f"not in {place.asked}: {_why_absent(store, place, place.next_table, steps[0])}"
@@ -187,13 +193,22 @@ def _step_lines(step: Step) -> list[str]:
     )
     if made_by.reason:
         found.append(f"  decided again by that run: {made_by.reason}")
-    found.extend(
-        f"  {o.operator} {_parameters(o.parameters)} (version {o.version})"
-        for o in made_by.operators
-    )
+    for use in made_by.operators:
+        found.append(f"  {use.operator} {_parameters(use.parameters)} (version {use.version})")
+        if use.operator in step.origins:
+            found.append(f"    {_origin(step, step.origins[use.operator])}")
     own = {k: v for k, v in row.items() if k not in CLIP_SCHEMA.names and v is not None}
     found.extend(f"  {name} = {value}" for name, value in own.items())
     return found
+
+
+def _origin(step: Step, origin: Origin) -> str:
+    """Which result an operator's numbers come from, such as `measured 2026-11-26 02:20:11 UTC`."""
+    named = f"{origin.digest[:8]}-{origin.subject[:8]}"
+    of = "" if origin.clip_id in ("", step.clip_id) else f" of clip {origin.clip_id}"
+    return (
+        f"measured {origin.at:%Y-%m-%d %H:%M:%S} UTC{of} for shard {origin.shard}: result {named}"
+    )
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
