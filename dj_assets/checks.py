@@ -17,14 +17,14 @@ from collections.abc import Sequence
 import dagster as dg
 
 from dj_assets.partitions import shards_of
-from dj_ops_lib.checks import DESCRIPTIONS, KEEP_RATE, Finding, Severity
+from dj_ops_lib.checks import DESCRIPTIONS, KEEP_RATE, LAYOUT, Finding, Severity
 from dj_ops_lib.jobs import JobReport
 
 _SEVERITIES = {
     Severity.WARN: dg.AssetCheckSeverity.WARN,
     Severity.ERROR: dg.AssetCheckSeverity.ERROR,
 }
-_BLOCKING = frozenset(DESCRIPTIONS) - {KEEP_RATE}
+_BLOCKING = frozenset(DESCRIPTIONS) - {KEEP_RATE, LAYOUT}
 """Checks that stop the run where what they found is an error; what is a warning never does."""
 
 

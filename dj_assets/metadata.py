@@ -180,6 +180,7 @@ def of_manifest(
             "shards_registered": dg.MetadataValue.int(len(registered)),
             "shards_changed": dg.MetadataValue.int(len(manifest.changed)),
             "changed": dg.MetadataValue.text(changed or "nothing"),
+            "shards_retired": dg.MetadataValue.int(len(manifest.retired)),
             "table_version": dg.MetadataValue.int(manifest.version),
             "files": dg.MetadataValue.table(records, dg.TableSchema(columns)),
             "annotations": dg.MetadataValue.path(folder),

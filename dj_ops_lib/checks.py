@@ -21,6 +21,7 @@ UNIQUE = "unique_clip_id"
 CONSERVED = "rows_conserved"
 KEEP_RATE = "keep_rate"
 ERROR_SHARE = "error_share"
+LAYOUT = "layout"
 
 ERRORS_EXPECTED = (0.05, 0.5)
 """Share of rows in error above which a shard is worth a warning, and above which nobody should
@@ -38,6 +39,8 @@ DESCRIPTIONS = {
     KEEP_RATE: "The share of rows kept lies within the stage's bounds; else a warning.",
     ERROR_SHARE: "Few rows are in error: more than the first bound is a warning, more than the "
     "second stops the run.",
+    LAYOUT: "The whole table is of the manifest's layout: no shard of an older one holds rows that "
+    "wait for theirs to be made; else a warning.",
 }
 """What each check promises, by name."""
 
@@ -87,6 +90,21 @@ class Promise:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """How far a table follows the manifest, where that has retired shards of an older layout.
+
+    Attributes:
+        shards: Shards of the manifest's layout.
+        made: Those of them that were made in the table.
+        older: Rows that shards of an older layout hold still, by shard.
+    """
+
+    shards: int
+    made: int
+    older: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Shard:
     """One shard of a stage's table as it was written, and what it was made from.
 
@@ -100,6 +118,7 @@ class Shard:
         withheld: Rows that the warehouse did not write, because they were taken down.
         errors: Shares of rows in error above which it is a warning, and an error.
         input_known: Whether what entered can still be read; else it is not held against it.
+        layout: How far the whole table follows the manifest, where that has retired shards.
     """
 
     report: StageReport
@@ -110,6 +129,7 @@ class Shard:
     withheld: int = 0
     errors: tuple[float, float] = ERRORS_EXPECTED
     input_known: bool = True
+    layout: Layout | None = None
 
 
 def findings(shard: Shard) -> tuple[Finding, ...]:
@@ -121,6 +141,7 @@ def findings(shard: Shard) -> tuple[Finding, ...]:
         CONSERVED: (_conserved(shard), Severity.ERROR),
         KEEP_RATE: (_keep_rate(shard), Severity.WARN),
         ERROR_SHARE: (share, severity),
+        LAYOUT: (_layout(shard.layout), Severity.WARN),
     }
     return tuple(
         Finding(name, severity, tuple(problems), numbers)
@@ -234,3 +255,22 @@ def _error_share(shard: Shard) -> tuple[Found, Severity]:
     if share > block:
         return ([f"{problem}; above {block:.1%} nothing is built on it"], numbers), Severity.ERROR
     return ([problem], numbers), Severity.WARN
+
+
+def _layout(layout: Layout | None) -> Found:
+    if layout is None:
+        return [], {}
+    waiting = sum(layout.older.values())
+    numbers = {"shards": layout.shards, "shards_made": layout.made, "rows_older": waiting}
+    if not waiting:
+        return [], numbers
+    names = sorted(layout.older)
+    older = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    if layout.made < layout.shards:
+        rest = "make the other shards"
+    else:
+        rest = "these are in the annotation files no more: make the older shards again to drop them"
+    return [
+        f"{layout.made} of {layout.shards} shards remade in the manifest's layout; {waiting} rows "
+        f"are in shards of an older one ({older}): {rest}"
+    ], numbers

@@ -25,6 +25,9 @@ ERROR_CLASSES = frozenset(
 )
 """What a clip's `error.class` may be once its entry could be read."""
 
+MALFORMED = "malformed_annotation"
+"""`error.class` of an annotation entry, or a part of one, that cannot be used."""
+
 PATH_CLASSES = frozenset(["missing", "forbidden", "io_error"])
 """Those of a path: no fact about what the file holds, so never shared by clips of equal content,
 and looked at again by every run."""

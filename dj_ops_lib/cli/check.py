@@ -43,7 +43,7 @@ def check(
     ] = False,
 ) -> None:
     """Check the shards of tables; exits with 1 where a check finds an error."""
-    from dj_ops_lib.engine.checking import as_stored, checkable, promise_of
+    from dj_ops_lib.engine.checking import as_stored, checkable, layout_of, promise_of
 
     place = open_warehouse(warehouse)
     known = load_recipe(recipe) if recipe and Path(recipe).is_file() else None
@@ -51,6 +51,7 @@ def check(
     found: list[tuple[str, str, Finding]] = []
     tables = checkable(place, source, known.name if known else recipe)
     for table, commits in tables.items():
+        layout = layout_of(place, table)
         for commit in commits:
             name = commit.shard or ""
             if first <= name and (last is None or name <= last):
@@ -59,7 +60,7 @@ def check(
                 warn = warn if warn_errors is None else warn_errors
                 block = block if block_errors is None else block_errors
                 promise = dataclasses.replace(promise, errors=(warn, block))
-                shard = as_stored(place, table, commit, promise)
+                shard = as_stored(place, table, commit, promise, layout)
                 found += [(table, name, f) for f in findings(shard)]
     if not found:
         raise WarehouseError(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import polars as pl
 import pyarrow as pa
 
-from dj_ops_lib.checks import SOURCE_BOUNDS, Promise, Shard
+from dj_ops_lib.checks import SOURCE_BOUNDS, Layout, Promise, Shard
 from dj_ops_lib.clip import CLIP_SCHEMA
 from dj_ops_lib.engine import summary
 from dj_ops_lib.errors import RecipeError, WarehouseError
@@ -42,14 +42,22 @@ def as_written(warehouse: Warehouse, report: StageReport, promise: Promise) -> S
         withheld=commit.provenance.rows_withheld,
         bounds=promise.bounds,
         errors=promise.errors,
+        layout=layout_of(warehouse, table),
     )
 
 
-def as_stored(warehouse: Warehouse, table: str, commit: Commit, promise: Promise) -> Shard:
+def as_stored(
+    warehouse: Warehouse,
+    table: str,
+    commit: Commit,
+    promise: Promise,
+    layout: Layout | None = None,
+) -> Shard:
     """A shard as it is now, long after the commit that wrote it.
 
     The stage's own account is gone but for the commit's record, so the rows are held against that.
-    Rows that were taken down since count as withheld.
+    Rows that were taken down since count as withheld, and so do those that went to a shard of a
+    newer layout. `layout` is that of the table, `layout_of`.
     """
     made = commit.provenance
     assert made is not None
@@ -58,7 +66,8 @@ def as_stored(warehouse: Warehouse, table: str, commit: Commit, promise: Promise
     frame = pl.DataFrame(rows.select(["keep", "rejected_by", "error"]))
     later = warehouse.history(table, commit.version)
     taken = made.rows_out - rows.num_rows if any(c.kind == "takedown" for c in later) else 0
-    withheld = made.rows_withheld + max(0, taken)
+    moved = sum(c.taken_from.get(made.shard, 0) for c in later)
+    withheld = made.rows_withheld + max(0, taken, moved)
     try:
         entered, known = _entered(warehouse, commit), True
     except WarehouseError:
@@ -83,7 +92,24 @@ def as_stored(warehouse: Warehouse, table: str, commit: Commit, promise: Promise
         bounds=promise.bounds,
         errors=promise.errors,
         input_known=known,
+        layout=layout,
     )
+
+
+def layout_of(warehouse: Warehouse, table: str) -> Layout | None:
+    """How far a table follows the manifest of its source; None if that has retired no shard."""
+    manifest = f"{table.partition('/')[0]}/manifest"
+    if not warehouse.exists(manifest) or "retired" not in warehouse.schema(manifest).names:
+        return None
+    columns = ["shard", "rows", "companions", "retired"]
+    if not list(warehouse.scan(manifest, columns=["shard"], where="retired")):
+        return None
+    lines = [r for b in warehouse.scan(manifest, columns=columns) for r in b.to_pylist()]
+    current = {r["shard"] for r in lines if r["rows"] or r["companions"]}
+    held = warehouse.shards(table)
+    retired = {r["shard"] for r in lines if r["retired"]}
+    older = {s: n for s, n in held.items() if s in retired and n}
+    return Layout(len(current), len(current & held.keys()), older)
 
 
 def promise_of(

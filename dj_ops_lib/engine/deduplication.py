@@ -47,6 +47,8 @@ def deduplicate(
     own = rows.filter(pl.col("keep") & pl.col(operator.compares[0]).is_not_null()).select(names)
     of_shard = pl.col("shard") == shard
     before, others = published.filter(of_shard & pl.col("keep")), published.filter(~of_shard)
+    # A clip that another shard has too, say of an older layout, is no copy of itself.
+    others = others.join(rows.select("clip_id"), on="clip_id", how="anti")
     kept, rejected = others.filter("keep"), others.filter(~pl.col("keep"))
     # What was rejected for a clip that is as it was then need not be looked at.
     same = own.join(before, on=names, how="semi", nulls_equal=True)

@@ -75,6 +75,9 @@ def settle(
         time.sleep(pause)
         seen = warehouse.version(table)
         known = published(warehouse, table, operator, seen)
+        if seen:  # what this commit takes out of the table is no rival
+            leaving = warehouse.leaving(table, by.shard, seen)
+            known = known.join(leaving, on=["shard", "clip_id"], how="anti")
         result, changes = deduplicate(rows, by.shard, operator, known)
         try:
             version = warehouse.replace_shard(

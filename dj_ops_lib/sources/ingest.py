@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Caption, Clip, clip_id
-from dj_ops_lib.errors import SourceError
+from dj_ops_lib.errors import MALFORMED, SourceError
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.sources.entry import AnnotatedClip, Entry, Malformed, MalformedEntryError
@@ -26,6 +26,7 @@ from dj_ops_lib.sources.formats.layout import slice_digest
 from dj_ops_lib.sources.manifest import (
     Manifest,
     ManifestRow,
+    read_manifest,
     read_manifest_row,
     write_manifest,
 )
@@ -38,9 +39,6 @@ __all__ = ["Manifest", "ingest_shard", "write_manifest"]
 
 VERSION = "1"
 """Raised when the same entries become other rows, whatever the dataset."""
-
-MALFORMED = "malformed_annotation"
-"""`error.class` of an annotation entry, or a part of one, that cannot be used."""
 
 RAW_BYTES = 64 << 10
 """Longest entry that an error row quotes in full; a longer one is quoted so far."""
@@ -87,8 +85,12 @@ def ingest_shard(
         rows_in=line.part.rows,
         operators=(OperatorUse("ingest", {"dataset": config.reader.name, "file": path.name}),),
     )
-    batches = _batches(counts.watch(rows_of(config, line, path)))
     table = f"{config.name}/raw"
+    if line.retired:
+        rows = _of_older_layout(warehouse, config, table, shard)
+    else:
+        rows = rows_of(config, line, path)
+    batches = _batches(counts.watch(rows))
     version = warehouse.replace_shard(
         table, shard, batches, schema=CLIP_SCHEMA, provenance=provenance
     )
@@ -103,6 +105,21 @@ def ingest_shard(
         wall_seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu,
     )
+
+
+def _of_older_layout(
+    warehouse: Warehouse, config: SourceConfig, table: str, shard: str
+) -> Iterator[dict[str, Any]]:
+    """The rows of a retired shard that no shard of the manifest's layout has taken yet.
+
+    None once all of those are made: what is left then is not in the annotation files any more.
+    """
+    if not warehouse.exists(table):
+        return
+    current = {row.shard for row in read_manifest(warehouse, config)}
+    if not current <= warehouse.shards(table).keys():
+        for batch in warehouse.read_shard(table, shard):
+            yield from batch.to_pylist()
 
 
 def check_unchanged(path: Path, line: ManifestRow) -> None:

@@ -2,11 +2,14 @@
 
 Indexing streams each file once. Shard names are never given to something
 else: a file keeps its shards when it is indexed again, new slices get new
-names at the end, and slices that are gone leave empty shards behind.
+names at the end, and slices that are gone leave empty shards behind. Where
+entries would come to lie in another shard, as with other `rows_per_shard`, all
+shards get new names and the old ones are retired: see docs/adr/0022.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +51,7 @@ MANIFEST_SCHEMA = pa.schema(
             ("file_mtime_ns", pa.int64(), "its modification time, nanoseconds since 1970"),
             ("file_sha256", pa.string(), "its SHA-256"),
             ("earlier", pa.list_(_EARLIER), "ids that shards before hold too, and how often"),
+            ("retired", pa.bool_(), "of an older layout: others hold its entries, once made"),
         )
     ]
 )
@@ -65,6 +69,7 @@ class ManifestRow:
     file_mtime_ns: int
     file_sha256: str
     earlier: tuple[tuple[str, int], ...] = ()
+    retired: bool = False
 
     def to_row(self) -> dict[str, Any]:
         """The table row, as a dict."""
@@ -79,9 +84,12 @@ class ManifestRow:
         part = {n: row[n] for n in names} | {
             "companions": tuple(Piece(**p) for p in row["companions"])
         }
-        own = [f.name for f in dataclasses.fields(cls) if f.name not in {"part", "earlier"}]
+        own = [
+            f.name for f in dataclasses.fields(cls) if f.name not in {"part", "earlier", "retired"}
+        ]
         earlier = tuple((e["clip_id"], e["count"]) for e in row.get("earlier") or ())
-        return cls(part=Slice(**part), earlier=earlier, **{n: row[n] for n in own})
+        retired = bool(row.get("retired"))  # a manifest from before it knew of layouts has none
+        return cls(part=Slice(**part), earlier=earlier, retired=retired, **{n: row[n] for n in own})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ class Manifest:
         changed: Shards that are new, or whose bytes, or what comes before of the same clips, differ
             from the manifest before.
         version: Version of the manifest's table.
+        retired: Shards of older layouts.
     """
 
     shards: list[str]
@@ -102,6 +111,7 @@ class Manifest:
     rows: dict[str, int]
     changed: list[str]
     version: int
+    retired: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def file_sha256(self) -> str:
@@ -171,12 +181,23 @@ def index_file(path: Path, name: str, config: SourceConfig) -> tuple[list[Manife
 def number_shards(old: Iterable[ManifestRow], new: Iterable[ManifestRow]) -> list[ManifestRow]:
     """`new` with shard names: the old ones, file by file and in order, then new ones at the end.
 
-    Old shards without a slice any more follow as empty ones.
+    Old shards without a slice any more follow as empty ones. If an entry of any of them would come
+    to lie in another shard, all names are new and the old ones retired.
     """
+    before, slices = sorted(old, key=lambda r: r.shard), list(new)
+    numbered = _numbered(before, slices)
+    if _entries_move(before, numbered):
+        retired = [dataclasses.replace(row, retired=True) for row in before]
+        numbered = _numbered(retired, slices)
+    return numbered
+
+
+def _numbered(old: Sequence[ManifestRow], new: Iterable[ManifestRow]) -> list[ManifestRow]:
     names: dict[str, list[str]] = {}
     gone: dict[str, ManifestRow] = {}
-    for row in sorted(old, key=lambda r: r.shard):
-        names.setdefault(row.annotation_file, []).append(row.shard)
+    for row in old:
+        if not row.retired:
+            names.setdefault(row.annotation_file, []).append(row.shard)
         gone[row.shard] = row
     following = len(gone)
     numbered: list[ManifestRow] = []
@@ -193,6 +214,27 @@ def number_shards(old: Iterable[ManifestRow], new: Iterable[ManifestRow]) -> lis
         dataclasses.replace(row, part=empty, digest="", earlier=()) for row in gone.values()
     ]
     return sorted(numbered, key=lambda r: r.shard)
+
+
+def _entries_move(old: Sequence[ManifestRow], new: Sequence[ManifestRow]) -> bool:
+    """Whether a shard has entries, by their number in the file, that another one held before."""
+    slices: dict[str, list[tuple[int, int, str]]] = {}
+    for row in new:
+        if row.part.rows:
+            begin = row.part.first_row
+            slices.setdefault(row.annotation_file, []).append(
+                (begin, begin + row.part.rows, row.shard)
+            )
+    for of_file in slices.values():
+        of_file.sort()
+    for row in old:
+        begin, end = row.part.first_row, row.part.first_row + row.part.rows
+        of_file = slices.get(row.annotation_file, [])
+        first = max(0, bisect.bisect_right(of_file, begin, key=lambda s: s[0]) - 1)
+        last = bisect.bisect_left(of_file, end, key=lambda s: s[0])
+        if any(s[1] > begin and s[2] != row.shard for s in of_file[first:last]):
+            return True
+    return False
 
 
 def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "") -> Manifest:
@@ -228,8 +270,13 @@ def write_manifest(warehouse: Warehouse, config: SourceConfig, run_id: str = "")
         shards=[row.shard for row in rows],
         files={name: sha256 for name, (_, sha256) in indexed.items()},
         rows={row.shard: row.part.rows for row in rows},
-        changed=[row.shard for row in rows if known.get(row.shard) != (row.digest, row.earlier)],
+        changed=[
+            row.shard
+            for row in rows
+            if known.get(row.shard) != (row.digest, row.earlier) and not row.retired
+        ],
         version=version,
+        retired=[row.shard for row in rows if row.retired],
     )
 
 

@@ -185,7 +185,9 @@ def is_done(
         if token and commit.details.get("token") == token:
             return True
         if commit.changes_rows and (
-            shard is None or commit.shard == shard or commit.kind in {"overwrite", "restore"}
+            shard is None
+            or shard in {commit.shard, *commit.taken_from}
+            or commit.kind in {"overwrite", "restore"}
         ):
             raise ConflictError(_message(table, commit, started, shard))
     return False

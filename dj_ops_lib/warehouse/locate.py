@@ -50,7 +50,7 @@ def remember(dataset: lance.LanceDataset, before: lance.LanceDataset, shard: str
 
 
 def located(
-    dataset: lance.LanceDataset, where: str, among: Sequence[int] | None = None
+    dataset: lance.LanceDataset, where: str, among: Iterable[int] | None = None
 ) -> dict[int, int]:
     """Rows of a condition by id of the fragment that holds them.
 

@@ -126,6 +126,12 @@ class Commit:
         """The shard that was replaced, if one was."""
         return self.provenance.shard if self.provenance and self.kind == "replace" else None
 
+    @property
+    def taken_from(self) -> Mapping[str, int]:
+        """Rows that left shards of an older layout for this one, by their names."""
+        took: Mapping[str, int] = self.details.get("took", {})
+        return took
+
 
 def _known(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version knows: another one may have written the record."""

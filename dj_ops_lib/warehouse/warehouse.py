@@ -114,7 +114,8 @@ class Warehouse:
 
         Writers of other shards are never in the way. Of several writers of one shard, first
         writes included, exactly one wins. A process killed at any point leaves the old rows or
-        the new ones. Rows that were taken down are withheld.
+        the new ones. Rows that were taken down are withheld. Rows of shards that the source's
+        manifest has retired, about entries that are this shard's now, leave in the same commit.
 
         Args:
             table: Name of the table.
@@ -230,6 +231,18 @@ class Warehouse:
         from dj_ops_lib.warehouse import read
 
         return read.scan(self._store, table, columns=columns, where=where, version=version)
+
+    def leaving(self, table: str, shard: str, version: int | str | None = None) -> pl.DataFrame:
+        """The rows that will leave shards of an older layout when `shard` is made in a table.
+
+        Returns:
+            Their `shard` and `clip_id`.
+        """
+        from dj_ops_lib.warehouse import older_layouts
+
+        dataset = self._store.open(table, version)
+        found = older_layouts.successor(self._store, table, dataset.schema, shard)
+        return older_layouts.NONE if found is None else found.leaving(dataset)
 
     def lazy(self, table: str, version: int | str | None = None) -> pl.LazyFrame:
         """The table as a Polars lazy frame; projection and filters are pushed down."""

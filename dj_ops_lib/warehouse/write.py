@@ -16,9 +16,9 @@ from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata
 
 from dj_ops_lib.errors import ConflictError, WarehouseError
-from dj_ops_lib.warehouse import file_format, tombstones
+from dj_ops_lib.warehouse import file_format, older_layouts, tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, is_done, publish, settle, swap
-from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, remember
+from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, located, remember
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
 from dj_ops_lib.warehouse.staging import Staged
@@ -55,7 +55,10 @@ def replace_shard(
     if found is not None:
         is_done(store, table, found, base, shard=rival_shard)
     dataset = _evolved(store, table, found or _created(store, table, schema), schema)
+    successor = older_layouts.successor(store, table, dataset.schema, shard)
     written = Staged(store, table, shard, schema)
+    if successor is not None:
+        batches = successor.noting(batches)
     written.write(batches, dataset, tombstones.load(store))
     token = uuid.uuid4().hex
 
@@ -63,10 +66,17 @@ def replace_shard(
         if is_done(store, table, latest, base, shard=rival_shard, token=token):
             return latest
         written.withhold(tombstones.load(store), latest)
-        removed, updated = emptied(latest, f"shard = {literal(shard)}", holders(latest, shard))
+        where, held = f"shard = {literal(shard)}", holders(latest, shard)
+        took: Mapping[str, int] = {}
+        if successor is not None and len(leaving := successor.leaving(latest)):
+            took = older_layouts.counts(leaving)
+            where = f"{where} OR {older_layouts.condition(leaving)}"
+            held = located(latest, where, {*held, *(i for s in took for i in holders(latest, s))})
+        removed, updated = emptied(latest, where, held)
         record = written.recorded(provenance, shard=shard)
         change = Change(removed, updated, written.fragments)
-        done = publish(latest, change, encode("replace", record, token=token))
+        details = {"took": took} if took else {}
+        done = publish(latest, change, encode("replace", record, token=token, **details))
         if done is not None and done.version == latest.version + 1:
             remember(done, latest, shard)
         return done
