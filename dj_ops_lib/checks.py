@@ -97,11 +97,13 @@ class Layout:
         shards: Shards of the manifest's layout.
         made: Those of them that were made in the table.
         older: Rows that shards of an older layout hold still, by shard.
+        retired: Names of all shards of older layouts.
     """
 
     shards: int
     made: int
     older: Mapping[str, int]
+    retired: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ def as_stored(
         withheld=withheld,
         bounds=promise.bounds,
         errors=promise.errors,
-        input_known=known,
+        # Of a retired shard's rows some went to other shards, which nothing in it tells.
+        input_known=known and not (layout is not None and made.shard in layout.retired),
         layout=layout,
     )
 
@@ -109,7 +110,7 @@ def layout_of(warehouse: Warehouse, table: str) -> Layout | None:
     held = warehouse.shards(table)
     retired = {r["shard"] for r in lines if r["retired"]}
     older = {s: n for s, n in held.items() if s in retired and n}
-    return Layout(len(current), len(current & held.keys()), older)
+    return Layout(len(current), len(current & held.keys()), older, frozenset(retired))
 
 
 def promise_of(

@@ -101,6 +101,7 @@ def test_too_few_rows_kept_is_a_warning_and_the_rest_stops_the_run():
         "rows_conserved": True,
         "keep_rate": False,
         "error_share": True,
+        "layout": False,
     }
 
 

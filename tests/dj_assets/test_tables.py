@@ -82,7 +82,7 @@ def test_every_check_is_evaluated_for_the_partition_that_was_made(indexed, insta
     evaluated = {
         (e.asset_key, e.check_name, e.partition) for e in result.get_asset_check_evaluations()
     }
-    names = ("schema", "unique_clip_id", "rows_conserved", "keep_rate", "error_share")
+    names = ("schema", "unique_clip_id", "rows_conserved", "keep_rate", "error_share", "layout")
     assert evaluated == {(key, name, "00001") for key in (RAW, MEDIA) for name in names}
     failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
     # Of the shard's two videos one is broken: worth a warning, and no reason to stop.
