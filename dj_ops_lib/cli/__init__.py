@@ -72,10 +72,12 @@ _debugging: list[bool] = []
 def app() -> None:
     """Entry point of the console script."""
     _debugging.clear()
-    with _ended_in_order():
+    with _ended_in_order() as told_to_end:
         try:
             _typer()
         except Exception as error:
+            if told_to_end:  # the exit passed through Arrow, which makes an error of it
+                sys.exit(told_to_end[0])
             if any(_debugging):
                 traceback.print_exc()
             told = explain(error)
@@ -100,14 +102,20 @@ def _own_fault(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Told to end, leave by an exception, so that temporary folders are removed."""
+def _ended_in_order() -> Iterator[list[int]]:
+    """Told to end, leave by an exception, so that temporary folders are removed.
+
+    Yields:
+        The exit code, once it was told.
+    """
+    codes: list[int] = []
 
     def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
+        codes.append(128 + number)
+        sys.exit(codes[0])
 
     before = signal.signal(signal.SIGTERM, leave)
     try:
-        yield
+        yield codes
     finally:
         signal.signal(signal.SIGTERM, before)
