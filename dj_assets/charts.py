@@ -10,86 +10,146 @@ a plotting library is ten times as large.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable
 from html import escape
 
-from dj_ops_lib.report import Histogram
+from dj_ops_lib.histograms import Edges, Histogram
+
+Thresholds = tuple[float | None, float | None]
+"""(lowest, highest) value that is kept, None for no limit."""
 
 INLINE_CHARACTERS = 999
 """Longest markdown that the UI shows without a click (Dagster 1.13, expandSmallValues)."""
 
 WIDTH, HEIGHT = 420, 110
 _LEFT, _RIGHT, _TOP, _FLOOR = 6, 414, 26, 94
-_KEPT, _OUTSIDE, _LIMIT = "#43d", "#bbd", "#d31"
-_BARS = (30, 24, 20, 16, 12, 8, 4)
+_KEPT, _ALL, _LIMIT = "#43d", "#bbd", "#d31"
+_BARS = (24, 20, 16, 12, 8, 4)
 
 
-def histogram_markdown(histogram: Histogram) -> str:
+def histogram_markdown(histogram: Histogram, thresholds: Thresholds = (None, None)) -> str:
     """The histogram as markdown that the UI shows at once, with as many bars as fit into that."""
     for bars in _BARS:
-        text = _markdown(histogram_svg(histogram, bars), histogram.column)
+        text = _markdown(histogram_svg(histogram, thresholds, bars), histogram.column)
         if len(text) <= INLINE_CHARACTERS:
             break
     return text
 
 
-def histogram_svg(histogram: Histogram, bars: int = _BARS[0]) -> str:
-    """A histogram with its thresholds: bars inside the kept range dark, the others pale.
+def histogram_svg(
+    histogram: Histogram, thresholds: Thresholds = (None, None), bars: int = _BARS[0]
+) -> str:
+    """A histogram with its thresholds: pale bars of all rows, and in front dark ones of the kept.
 
-    The x axis is widened so that a threshold outside the values is still seen, unless it lies so
-    far away (more than twice the values' range) that the bars would shrink to a line; such a
-    threshold is written in the title only.
+    The x axis is the statistic's own, linear or logarithmic, from the first to the last bin that
+    has rows. It is widened so that a threshold outside of them is still seen, unless it lies so
+    far away (more than twice their range) that the bars would shrink to a line, or outside of the
+    edges; such a threshold is written in the title only. Rows outside of the edges are a bar at
+    either end of the axis, named `<` and the lowest edge, or `>` and the highest.
 
     Args:
         histogram: What to draw.
+        thresholds: (lowest, highest) value that is kept, None for no limit.
         bars: Largest number of bars; neighbouring bins are merged to get there.
     """
-    edges, counts = _merged(histogram.edges, histogram.counts, bars)
-    lowest, highest = histogram.thresholds
-    near = 2 * ((edges[-1] - edges[0]) or 1.0)
-    drawn = [
-        t for t in (lowest, highest) if t is not None and edges[0] - near <= t <= edges[-1] + near
+    edges = histogram.edges
+    drawn = _Drawn(histogram, bars)
+    limits = [edges.position(t) for t in thresholds if t is not None]
+    near = 2 * (drawn.last - drawn.first)
+    seen = [
+        p for p in limits if 0 <= p <= edges.bins and drawn.first - near <= p <= drawn.last + near
     ]
-    first, last = min((edges[0], *drawn)), max((edges[-1], *drawn))
-    scale = (_RIGHT - _LEFT) / ((last - first) or 1.0)
-    tallest = max((*counts, 1))
-    thickness = max(2, int((edges[1] - edges[0]) * scale) - 1)
+    left, right = min((drawn.first, *seen)), max((drawn.last, *seen))
+    if histogram.below:
+        left -= 2 * drawn.step
+        drawn.add(left + drawn.step / 2, histogram.below, histogram.kept[0])
+    if histogram.above:
+        right += 2 * drawn.step
+        drawn.add(right - drawn.step / 2, histogram.above, histogram.kept[-1])
+    scale = (_RIGHT - _LEFT) / (right - left)
+    tallest = max((1, *(every for _, every, _ in drawn.bars)))
 
-    def x(value: float) -> int:
-        return round(_LEFT + (value - first) * scale)
+    def x(position: float) -> int:
+        return round(_LEFT + (position - left) * scale)
 
-    paths = {_KEPT: "", _OUTSIDE: ""}
-    for left, right, count in zip(edges, edges[1:], counts, strict=False):
-        if count:
-            middle = (left + right) / 2
-            out = (lowest is not None and middle < lowest) or (
-                highest is not None and middle > highest
-            )
-            height = max(2, round(count / tallest * (_FLOOR - _TOP)))
-            paths[_OUTSIDE if out else _KEPT] += f"M{x(middle)} {_FLOOR}v-{height}"
+    def height(count: int) -> int:
+        return max(2, round(count / tallest * (_FLOOR - _TOP))) if count else 0
+
+    paths = {_ALL: "", _KEPT: ""}
+    for middle, every, kept in drawn.bars:
+        for colour, tall in ((_ALL, height(every)), (_KEPT, height(kept))):
+            if tall and not (colour == _ALL and tall == height(kept)):
+                paths[colour] += f"M{x(middle)} {_FLOOR}v-{tall}"
+    thickness = max(2, int(drawn.step * scale) - 1)
     shapes = [
         f'<path stroke="{colour}" stroke-width="{thickness}" d="{path}"/>'
         for colour, path in paths.items()
         if path
     ]
-    limits = "".join(f"M{x(t)} {_TOP - 4}V{_FLOOR}" for t in drawn)
-    if limits:
-        shapes.append(f'<path stroke="{_LIMIT}" stroke-dasharray="4" d="{limits}"/>')
+    marks = "".join(f"M{x(p)} {_TOP - 4}V{_FLOOR}" for p in seen)
+    if marks:
+        shapes.append(f'<path stroke="{_LIMIT}" stroke-dasharray="4" d="{marks}"/>')
     shapes.append(f'<path stroke="#777" d="M{_LEFT} {_FLOOR}H{_RIGHT}"/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">'
         f'<path fill="#fff" d="M0 0h{WIDTH}v{HEIGHT}H0"/>{"".join(shapes)}'
         f'<g font-family="Arial" font-size="11"><text x="{_LEFT}" y="13">'
-        f"{escape(_title(histogram))}</text>"
-        f'<text x="{_LEFT}" y="106">{_number(first)}</text>'
-        f'<text x="{_RIGHT}" y="106" text-anchor="end">{_number(last)}</text></g></svg>'
+        f"{escape(_title(histogram, thresholds))}</text>"
+        f"{_axis(histogram, left, right, x)}</g></svg>"
     )
 
 
-def _title(histogram: Histogram) -> str:
-    lowest, highest = histogram.thresholds
+class _Drawn:
+    """The bars between the edges, as (middle, rows, rows kept), in bins from the lowest edge.
+
+    Attributes:
+        first: Where they begin.
+        last: Where they end.
+        step: How many bins make one.
+        bars: The bars.
+    """
+
+    def __init__(self, histogram: Histogram, most: int) -> None:
+        every, kept = histogram.counts[1:-1], histogram.kept[1:-1]
+        filled = [i for i, count in enumerate(every) if count] or [0, histogram.edges.bins - 1]
+        self.first, self.last = filled[0], filled[-1] + 1
+        self.step = -(-(self.last - self.first) // most)
+        self.bars: list[tuple[float, int, int]] = []
+        for start in range(self.first, self.last, self.step):
+            own = slice(start, start + self.step)
+            self.add(start + self.step / 2, sum(every[own]), sum(kept[own]))
+        self.last = self.first + len(self.bars) * self.step
+
+    def add(self, middle: float, every: int, kept: int) -> None:
+        """Add a bar."""
+        self.bars.append((middle, every, kept))
+
+
+def _axis(histogram: Histogram, left: float, right: float, x: Callable[[float], int]) -> str:
+    """Numbers under both ends and amid them, where the scale shows."""
+    edges, values = histogram.edges, histogram.edges.values
+    first = f"<{_number(values[0])}" if histogram.below else _number(_value(edges, left))
+    last = f">{_number(values[-1])}" if histogram.above else _number(_value(edges, right))
+    amid = min(max(round((left + right) / 2), 0), edges.bins)
+    return (
+        f'<text x="{_LEFT}" y="106">{escape(first)}</text>'
+        f'<text x="{x(amid)}" y="106" text-anchor="middle">{_number(values[amid])}</text>'
+        f'<text x="{_RIGHT}" y="106" text-anchor="end">{escape(last)}</text>'
+    )
+
+
+def _value(edges: Edges, position: float) -> float:
+    """The value at a place of the scale."""
+    share = position / edges.bins
+    if edges.scale == "linear":
+        return edges.low + (edges.high - edges.low) * share
+    return edges.low * float((edges.high / edges.low) ** share)
+
+
+def _title(histogram: Histogram, thresholds: Thresholds) -> str:
+    lowest, highest = thresholds
     unit = f" [{histogram.unit}]" if histogram.unit else ""
-    title = f"{histogram.column}{unit}, {sum(histogram.counts):,} clips"
+    title = f"{histogram.column}{unit}, {histogram.values:,} clips"
     if lowest is None and highest is None:
         return title
     if highest is None:
@@ -97,18 +157,6 @@ def _title(histogram: Histogram) -> str:
     if lowest is None:
         return f"{title}, kept up to {_number(highest)}"
     return f"{title}, kept {_number(lowest)} to {_number(highest)}"
-
-
-def _merged(
-    edges: Sequence[float], counts: Sequence[int], bars: int
-) -> tuple[Sequence[float], Sequence[int]]:
-    """The same counts in at most `bars` bins of equally many old ones; the last may be wider."""
-    step = -(-len(counts) // bars)
-    if step <= 1:
-        return edges, counts
-    starts = range(0, len(counts), step)
-    merged = [sum(counts[i : i + step]) for i in starts]
-    return [*(edges[i] for i in starts), edges[-1]], merged
 
 
 def _number(value: float | None) -> str:

@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dj_assets import charts
-from dj_ops_lib.report import FunnelStep, Histogram, Redecided, StageReport
+from dj_ops_lib.clip import CLIP_SCHEMA
+from dj_ops_lib.histograms import Histogram
+from dj_ops_lib.report import FunnelStep, Redecided, StageReport
 
 if TYPE_CHECKING:
     from dj_ops_lib.sources.manifest import Manifest
@@ -116,7 +118,7 @@ def of_shard(
     metadata["funnel"] = funnel_table(report.funnel)
     metadata["dagster/table_name"] = dg.MetadataValue.text(report.table.replace("/", "."))
     metadata["dagster/uri"] = dg.MetadataValue.text(address)
-    charted = {f"histogram/{h.column}": histogram_chart(h) for h in _by_weight(report.histograms)}
+    charted = histogram_charts(report.histograms, report.thresholds)
     schema_entry = {"dagster/column_schema": column_schema(schema, described=False)}
     return bounded(metadata | schema_entry | charted, limit=SHARD_BYTES, optional=list(charted))
 
@@ -125,7 +127,11 @@ _OF_THE_RUN = ("rows_measured", "rows_reused", "wall_seconds", "cpu_seconds")
 
 
 def of_redecided(
-    before: Mapping[str, dg.MetadataValue], change: Redecided, rows: pa.Table
+    before: Mapping[str, dg.MetadataValue],
+    change: Redecided,
+    rows: pa.Table,
+    report: StageReport,
+    histograms: Sequence[Histogram],
 ) -> Metadata:
     """What is known of a shard in which another one has changed which copies are kept.
 
@@ -133,6 +139,8 @@ def of_redecided(
         before: The shard's metadata until then.
         change: What was changed.
         rows: Its rows now.
+        report: What was done to the shard that changed it.
+        histograms: Those of its rows now.
     """
     fewer = change.dropped - change.restored
     kept = rows.filter(rows["keep"])
@@ -154,7 +162,11 @@ def of_redecided(
         last["rows out"] = int(last["rows out"] or 0) - fewer
         records = [dg.TableRecord(step) for step in (*steps, last)]
         numbers["funnel"] = dg.MetadataValue.table(records, funnel.schema)
-    return {k: v for k, v in before.items() if k not in _OF_THE_RUN} | numbers
+    charted = histogram_charts([h for h in histograms if h.values], report.thresholds)
+    facts = {f"histogram/{name}" for name in CLIP_SCHEMA.names}
+    charted = {k: v for k, v in charted.items() if k in before or k not in facts}
+    kept_entries = {k: v for k, v in before.items() if k not in _OF_THE_RUN}
+    return bounded(kept_entries | numbers | charted, limit=SHARD_BYTES, optional=list(charted))
 
 
 def of_manifest(
@@ -191,9 +203,21 @@ def of_manifest(
     )
 
 
-def histogram_chart(histogram: Histogram) -> dg.MetadataValue:
-    """The histogram as a picture that the UI shows."""
-    return dg.MetadataValue.md(charts.histogram_markdown(histogram))
+def histogram_charts(
+    histograms: Sequence[Histogram], thresholds: Mapping[str, charts.Thresholds]
+) -> Metadata:
+    """The histograms as pictures that the UI shows.
+
+    Those with a threshold come first: they are what a threshold is chosen by.
+    """
+    none: charts.Thresholds = (None, None)
+    by_weight = sorted(histograms, key=lambda h: thresholds.get(h.column, none) == none)
+    return {
+        f"histogram/{h.column}": dg.MetadataValue.md(
+            charts.histogram_markdown(h, thresholds.get(h.column, none))
+        )
+        for h in by_weight
+    }
 
 
 def funnel_table(steps: Sequence[FunnelStep]) -> dg.MetadataValue:
@@ -248,11 +272,6 @@ def bounded(
 def stored_bytes(metadata: Mapping[str, dg.MetadataValue]) -> int:
     """Bytes that Dagster stores for these entries."""
     return sum(len(k.encode()) + len(dg.serialize_value(v).encode()) for k, v in metadata.items())
-
-
-def _by_weight(histograms: Sequence[Histogram]) -> list[Histogram]:
-    """Those with a threshold first: they are what a threshold is chosen by."""
-    return sorted(histograms, key=lambda h: h.thresholds == (None, None))
 
 
 def _listed(counts: Sequence[tuple[str, int]]) -> str:

@@ -40,13 +40,15 @@ def log(
             continue
         batches = list(store.read_shard(report.table, change.shard, version=change.version))
         rows = pa.Table.from_batches(batches, store.schema(report.table, change.version))
+        histograms = store.histograms(report.table, [change.shard], change.version)
+        counted = histograms.by_shard.get(change.shard, ())
         tags = {k: v for k, v in (before.tags or {}).items() if k.startswith(_PROVENANCE)}
         context.log_event(
             dg.AssetMaterialization(
                 asset_key=key,
                 partition=change.shard,
                 description=f"Other copies are kept here since shard {report.shard} was made.",
-                metadata=metadata.of_redecided(before.metadata, change, rows),
+                metadata=metadata.of_redecided(before.metadata, change, rows, report, counted),
                 tags=tags
                 | {
                     "dagster/data_version": content_version(rows),

@@ -16,6 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from dj_ops_lib.histograms import FRAME_RATE, PIXELS, SECONDS, Edges, field_metadata
+
 EDIT = pa.struct([("stream", pa.string()), ("filter", pa.string()), ("arguments", pa.string())])
 CAPTION = pa.struct(
     [(k, pa.string()) for k in ("text", "kind", "model", "revision", "prompt", "operator")]
@@ -30,8 +32,17 @@ ERROR = pa.struct(
 )
 
 
-def _column(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+def _column(
+    name: str,
+    kind: pa.DataType,
+    description: str,
+    *,
+    nullable: bool = True,
+    unit: str | None = None,
+    plot: Edges | None = None,
+) -> pa.Field:
+    metadata = {"description": description, **field_metadata(plot, unit)}
+    return pa.field(name, kind, nullable=nullable, metadata=metadata)
 
 
 CLIP_SCHEMA = pa.schema(
@@ -55,12 +66,32 @@ CLIP_SCHEMA = pa.schema(
         _column("end_s", pa.float64(), "end in the file in seconds, exclusive; null: its end"),
         _column("edits", pa.list_(EDIT), "filter-graph nodes applied when decoding or rendering"),
         _column("signature", pa.string(), "hash of file content, span and edits"),
-        _column("width", pa.int32(), "display width in pixels after rotation, SAR and edits"),
-        _column("height", pa.int32(), "display height in pixels after rotation, SAR and edits"),
-        _column("fps", pa.float64(), "average frame rate in frames per second"),
+        _column(
+            "width",
+            pa.int32(),
+            "display width in pixels after rotation, SAR and edits",
+            unit="px",
+            plot=PIXELS,
+        ),
+        _column(
+            "height",
+            pa.int32(),
+            "display height in pixels after rotation, SAR and edits",
+            unit="px",
+            plot=PIXELS,
+        ),
+        _column(
+            "fps",
+            pa.float64(),
+            "average frame rate in frames per second",
+            unit="1/s",
+            plot=FRAME_RATE,
+        ),
         _column("num_frames", pa.int64(), "frames in the clip, declared or counted; else null"),
         _column("estimated_frames", pa.int64(), "duration times average frame rate; at least 1"),
-        _column("duration_s", pa.float64(), "duration of the clip in seconds"),
+        _column(
+            "duration_s", pa.float64(), "duration of the clip in seconds", unit="s", plot=SECONDS
+        ),
         _column("container", pa.string(), "demuxer that reads the file, as FFmpeg names it"),
         _column("video_codec", pa.string(), "video codec, as FFmpeg names it"),
         _column("pixel_format", pa.string(), "pixel format, as FFmpeg names it"),

@@ -26,6 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from dj_ops_lib.clip import Clip, Edit, Span, digest
 from dj_ops_lib.errors import MediaError
+from dj_ops_lib.histograms import Edges, field_metadata
 from dj_ops_lib.needs import HeaderOnly, Need, Observer
 
 Columns = Mapping[str, Any]
@@ -60,19 +61,30 @@ def is_no_limit(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """A column that an operator adds. `plot` asks for a histogram in the shard's metadata."""
+    """A column that an operator adds.
+
+    `plot` asks for histograms, in the commits' records and in the shard's metadata. Its edges suit
+    the unit and the values that are known to occur, and stay: what was counted between others
+    cannot be added.
+    """
 
     name: str
     type: pa.DataType
     description: str
     unit: str | None = None
-    plot: bool = False
+    plot: Edges | None = None
+
+    def __post_init__(self) -> None:
+        numeric = pa.types.is_integer(self.type) or pa.types.is_floating(self.type)
+        if self.plot is not None and not numeric:
+            raise TypeError(f"column '{self.name}' is {self.type}: only numbers have histograms")
 
     @property
     def field(self) -> pa.Field:
         """This column in an Arrow schema."""
         text = f"{self.description} [{self.unit}]" if self.unit else self.description
-        return pa.field(self.name, self.type, metadata={"description": text})
+        metadata = {"description": text, **field_metadata(self.plot, self.unit)}
+        return pa.field(self.name, self.type, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -420,5 +432,11 @@ class Deduplicator(Operator):
 
 DUPLICATE_COLUMNS = (
     Column("duplicate_of", pa.string(), "clip_id of the kept clip that this one repeats"),
-    Column("duplicate_distance", pa.float64(), "distance to it; 0 is an exact copy", plot=True),
+    # A share of bits; unlike footage differs in half of them.
+    Column(
+        "duplicate_distance",
+        pa.float64(),
+        "distance to it; 0 is an exact copy",
+        plot=Edges.linear(0, 0.5, 50),
+    ),
 )

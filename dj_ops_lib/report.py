@@ -5,24 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Histogram:
-    """Distribution of one statistic over the rows that have it.
-
-    Attributes:
-        column: Name of the statistic.
-        edges: Bin edges in the statistic's unit, one more than `counts`.
-        counts: Rows a bin.
-        thresholds: (lowest, highest) kept value, None for no limit or several filters.
-        unit: Unit of the statistic, if any.
-    """
-
-    column: str
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    thresholds: tuple[float | None, float | None] = (None, None)
-    unit: str | None = None
+from dj_ops_lib.histograms import Histogram
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +59,8 @@ class StageReport:
         reused: Rows that were wholly answered from stored measurements.
         files: Files of clips, by how they came to be: `found`, `copied` or `encoded`.
         funnel: Steps in the order in which they were applied.
-        histograms: One for each statistic that asks for a plot.
+        histograms: One for each statistic of the stage that has a value, as the commit records it.
+        thresholds: (lowest, highest) value that is kept, by statistic; None for no limit.
         redecided: Other shards of the table in which other copies are kept because of this one.
     """
 
@@ -97,4 +81,7 @@ class StageReport:
     files: Mapping[str, int] = dataclasses.field(default_factory=dict)
     funnel: tuple[FunnelStep, ...] = ()
     histograms: tuple[Histogram, ...] = ()
+    thresholds: Mapping[str, tuple[float | None, float | None]] = dataclasses.field(
+        default_factory=dict
+    )
     redecided: tuple[Redecided, ...] = ()

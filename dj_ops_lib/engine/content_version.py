@@ -8,9 +8,14 @@ import pyarrow as pa
 
 
 def content_version(rows: pa.Table) -> str:
-    """Hash of a shard's rows: a rewrite that changes nothing makes nothing downstream stale."""
+    """Hash of a shard's rows: a rewrite that changes nothing makes nothing downstream stale.
+
+    What fields say of themselves is no content, and Lance gives it back in any order.
+    """
     sink = _HashSink()
     table = rows.sort_by("clip_id").combine_chunks()
+    bare = pa.schema([field.remove_metadata() for field in table.schema])
+    table = pa.Table.from_arrays(table.columns, schema=bare)
     with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), table.schema) as writer:
         writer.write_table(table)
     return sink.hexdigest()

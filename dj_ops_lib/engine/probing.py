@@ -70,10 +70,7 @@ _FILE_COLUMNS = [
     "sample_rate",
     "audio_channels",
 ]
-_PLOTTED = tuple(
-    Column(n, CLIP_SCHEMA.field(n).type, n, unit, plot=True)
-    for n, unit in (("duration_s", "s"), ("width", "px"), ("height", "px"), ("fps", "1/s"))
-)
+_PLOTTED = ("duration_s", "width", "height", "fps")
 
 
 class Probe(Annotator):
@@ -169,7 +166,7 @@ def probe_shard(
     tally = Tally(MEDIA, len(frame), 0, len(frame) - len(kept), len(kept))
     return dataclasses.replace(
         making.finish(version, frame, touched=touched, tallies=[tally]),
-        histograms=summary.histograms(kept, _PLOTTED, ()),
+        histograms=summary.histograms(warehouse, f"{source}/{MEDIA}", shard, version, _PLOTTED),
     )
 
 

@@ -90,7 +90,10 @@ def process_shard(
     return dataclasses.replace(
         making.finish(done.version, done.rows, touched=touched, tallies=tallies),
         split=run.split,
-        histograms=summary.histograms(done.rows, chosen.columns, operators),
+        histograms=summary.histograms(
+            warehouse, table, shard, done.version, [c.name for c in chosen.columns]
+        ),
+        thresholds=summary.thresholds(operators),
         redecided=done.redecided,
     )
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from dj_ops_lib.engine.decisions import Tally
-from dj_ops_lib.operator import Column, Filter, Operator, is_no_limit
-from dj_ops_lib.report import FunnelStep, Histogram
-
-BINS = 24
-"""Bins of a histogram: what fits into a shard's 8 KB of metadata beside everything else."""
+from dj_ops_lib.histograms import Histogram
+from dj_ops_lib.operator import Filter, Operator, is_no_limit
+from dj_ops_lib.report import FunnelStep
+from dj_ops_lib.warehouse import Warehouse
 
 
 def funnel(tallies: Sequence[Tally]) -> tuple[FunnelStep, ...]:
@@ -24,12 +21,21 @@ def funnel(tallies: Sequence[Tally]) -> tuple[FunnelStep, ...]:
 
 
 def histograms(
-    rows: pl.DataFrame, columns: Sequence[Column], operators: Sequence[Operator]
+    warehouse: Warehouse, table: str, shard: str, version: int, columns: Sequence[str]
 ) -> tuple[Histogram, ...]:
-    """One for each numeric column that asks for a plot and has a finite value."""
-    limits = _thresholds(operators)
-    made = (_histogram(rows, c, limits.get(c.name, (None, None))) for c in columns if c.plot)
-    return tuple(h for h in made if h is not None)
+    """Those that the commit of a shard recorded.
+
+    Args:
+        warehouse: Where the table is.
+        table: Name of the table.
+        shard: Name of the shard.
+        version: The version that the commit made.
+        columns: Of which columns, in their order; one without a value, or that does not ask for
+            a plot, is left out.
+    """
+    recorded = warehouse.histograms(table, [shard], version).by_shard.get(shard, ())
+    found = {h.column: h for h in recorded if h.values}
+    return tuple(found[c] for c in columns if c in found)
 
 
 def counts(rows: pl.DataFrame, column: str) -> dict[str, int]:
@@ -44,26 +50,7 @@ def error_counts(rows: pl.DataFrame) -> dict[str, int]:
     return counts(classes, "class")
 
 
-def _histogram(
-    rows: pl.DataFrame, column: Column, thresholds: tuple[float | None, float | None]
-) -> Histogram | None:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return None
-    values = rows[column.name].drop_nulls().cast(pl.Float64).to_numpy()
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    bin_counts, edges = np.histogram(values, bins=BINS)
-    return Histogram(
-        column.name,
-        tuple(float(e) for e in edges),
-        tuple(int(c) for c in bin_counts),
-        thresholds,
-        column.unit,
-    )
-
-
-def _thresholds(
+def thresholds(
     operators: Sequence[Operator],
 ) -> Mapping[str, tuple[float | None, float | None]]:
     """Limits by column; none for a column that several filters decide about."""

@@ -21,7 +21,7 @@ from dj_ops_lib.warehouse.store import INTERNAL, Store
 if TYPE_CHECKING:
     import lance
 
-_REACHES = (64, 1_000, 1_000_000_000)
+_REACHES = (1, 64, 1_000, 1_000_000_000)
 """Latest versions that are read at a time to find a shard's last commit."""
 
 _ARCHIVE = pa.schema(
@@ -77,24 +77,26 @@ def shard_commits(history: Iterable[Commit]) -> dict[str, Commit]:
 def last_of_shard(
     store: Store, table: str, dataset: lance.LanceDataset, shard: str
 ) -> Commit | None:
-    """The commit that last wrote a shard; None if the table was restored or overwritten since.
+    """The commit that last wrote a shard; None if the table was restored or overwritten since."""
+    for commit in newest(store, table, dataset):
+        if commit.kind in {"restore", "overwrite"}:
+            return None
+        if commit.shard == shard:
+            return commit
+    return None
 
-    The latest commits are read first: the shard is often among them, and thousands take seconds.
-    """
+
+def newest(store: Store, table: str, dataset: lance.LanceDataset) -> Iterator[Commit]:
+    """All commits, newest first, read as far as somebody asks: thousands take seconds."""
     before = dataset.version
     for reach in _REACHES:
         since = max(0, dataset.version - reach)
         for commit in reversed(commits(store, table, dataset, since)):
-            if commit.version > before:
-                continue
-            if commit.kind in {"restore", "overwrite"}:
-                return None
-            if commit.shard == shard:
-                return commit
+            if commit.version <= before:
+                yield commit
         if since == 0:
-            break
+            return
         before = since
-    return None
 
 
 def records(store: Store, table: str, dataset: lance.LanceDataset) -> pa.Table:

@@ -1,4 +1,4 @@
-"""History as relations with a schema: commits, the operators that were used, the errors they met.
+"""History as relations with a schema: commits, operators that were used, errors, histograms.
 
 The records are JSON inside transactions and in the archive (`history.py`); DuckDB takes them apart.
 40,000 archived ones of 4 KB, eight operators each (5,000 shards, eight stages), cost 0.7 CPU s as
@@ -24,7 +24,7 @@ from dj_ops_lib.warehouse.store import Store
 if TYPE_CHECKING:
     import duckdb
 
-Name = Literal["commits", "operators", "errors"]
+Name = Literal["commits", "operators", "errors", "histograms"]
 
 _SHARED = (
     ("table", pa.string(), "name of the table"),
@@ -76,6 +76,18 @@ SCHEMAS: Final[Mapping[Name, pa.Schema]] = {
         ("error_class", pa.string(), "class of the rows' errors"),
         ("rows", pa.int64(), "rows that have it"),
     ),
+    "histograms": _schema(
+        ("statistic", pa.string(), "column that was counted"),
+        ("unit", pa.string(), "its unit; null where it has none"),
+        ("scale", pa.string(), "linear or log: what is the same from edge to edge"),
+        ("low", pa.float64(), "lowest edge"),
+        ("high", pa.float64(), "highest edge"),
+        ("bins", pa.int64(), "bins between them"),
+        ("counts", pa.list_(pa.int64()), "rows below, in each bin, above: two more than bins"),
+        ("kept", pa.list_(pa.int64()), "likewise, of the rows that are kept"),
+        ("nans", pa.int64(), "rows whose value is no number"),
+        ("nulls", pa.int64(), "rows without a value"),
+    ),
 }
 """Columns by relation; the first four join them."""
 
@@ -112,6 +124,18 @@ _INSIDE: Final[Mapping[Name, Mapping[str, object]]] = {
     "commits": {},
     "operators": {"operators": [_OPERATOR]},
     "errors": {"errors": "JSON"},
+    "histograms": {},
+}
+_WHOLE_LIST: Final = """
+CREATE MACRO whole_list(h, counts) AS list_resize(
+  list_concat(list_resize([]::BIGINT[], h.first, 0::BIGINT), counts), h.bins + 2, 0::BIGINT)
+"""
+_HISTOGRAM: Final[Mapping[str, object]] = {
+    **dict.fromkeys(("column", "unit", "scale"), "VARCHAR"),
+    **dict.fromkeys(("low", "high"), "DOUBLE"),
+    **dict.fromkeys(("bins", "first", "nan", "null"), "BIGINT"),
+    "counts": ["BIGINT"],
+    "kept": ["BIGINT"],
 }
 
 _WHOLE: Final = """
@@ -160,6 +184,35 @@ WITH counted AS (
 SELECT "table", version, shard, current, one.key AS error_class, one.value AS rows
 FROM counted ORDER BY "table", version, error_class
 """,
+    # As `histograms.histograms` walks: a takedown counts the shards anew that it took rows from,
+    # and nothing is current of before a whole table was written or nobody counted.
+    "histograms": """
+WITH entries AS (
+  SELECT "table", version, unnest(map_entries(CAST(r.histograms AS MAP(VARCHAR, JSON)))) AS e
+  FROM records
+),
+said AS (
+  SELECT "table", version, e.key AS shard FROM entries
+  UNION SELECT "table", version, shard FROM records WHERE r.kind = 'replace'
+),
+latest AS (SELECT "table", shard, max(version) AS latest FROM said GROUP BY ALL),
+whole AS (
+  SELECT "table", max(version) AS since FROM records WHERE r.kind IN ('restore', 'overwrite')
+    OR (r.kind = 'takedown' AND r.histograms IS NULL AND (r.details->>'$.rows')::BIGINT > 0)
+  GROUP BY ALL
+),
+listed AS (
+  SELECT "table", version, e.key AS shard,
+    unnest(from_json(e.value, getvariable('histogram'))) AS h
+  FROM entries
+)
+SELECT "table", version, shard, version = latest AND version >= coalesce(since, 0) AS current,
+  h.column AS statistic, h.unit AS unit, h.scale AS scale, h.low AS low, h.high AS high,
+  h.bins AS bins, whole_list(h, h.counts) AS counts, whole_list(h, h.kept) AS kept,
+  h.nan AS nans, h.null AS nulls
+FROM listed JOIN latest USING ("table", shard) LEFT JOIN whole USING ("table")
+ORDER BY "table", version, shard, statistic
+""",
 }
 
 
@@ -196,7 +249,12 @@ def _taken_apart(found: pa.Table, of: Name) -> pa.Table:
     own = duckdb.connect()
     own.register("found", found)
     provenance = {**cast("dict[str, object]", _SHAPE["provenance"]), **_INSIDE[of]}
-    own.execute(_PARSED, {"shape": json.dumps({**_SHAPE, "provenance": provenance})})
+    shape = {**_SHAPE, "provenance": provenance}
+    if of == "histograms":
+        shape["histograms"] = "JSON"
+        own.execute(_WHOLE_LIST)
+        own.execute("SET VARIABLE histogram = $shape", {"shape": json.dumps([_HISTOGRAM])})
+    own.execute(_PARSED, {"shape": json.dumps(shape)})
     own.register("gone", _superseded(own.sql(_WHOLE).fetchall()))
     own.execute(_RECORDS)
     made = own.sql(_QUERIES[of]).to_arrow_table()

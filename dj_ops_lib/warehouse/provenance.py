@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 PROPERTY = "dj"
@@ -108,6 +108,8 @@ class Commit:
         at: When it was made, UTC; None where Lance itself made it.
         provenance: Where its rows come from; None for maintenance.
         details: What else the kind needs, such as the restored version.
+        histograms: How the statistics of each shard that it wrote, or took rows from, are
+            distributed, as `histograms.Histogram.to_record` tells; None where nobody counted.
     """
 
     version: int
@@ -115,6 +117,7 @@ class Commit:
     at: dt.datetime | None = None
     provenance: Provenance | None = None
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    histograms: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
 
     @property
     def changes_rows(self) -> bool:
@@ -139,15 +142,24 @@ def _known(kind: type, record: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in record.items() if k in names}
 
 
-def encode(kind: str, provenance: Provenance | None = None, **details: Any) -> dict[str, str]:
+def encode(
+    kind: str,
+    provenance: Provenance | None = None,
+    histograms: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    **details: Any,
+) -> dict[str, str]:
     """Transaction properties that record a commit of `kind` made now."""
-    record = {
+    record: dict[str, Any] = {
         "kind": kind,
         "at": dt.datetime.now(dt.UTC).isoformat(),
         "provenance": dataclasses.asdict(provenance) if provenance else None,
         "details": details,
     }
-    return {PROPERTY: json.dumps(record, ensure_ascii=False, sort_keys=True)}
+    if histograms is not None:
+        record["histograms"] = histograms
+    # Without spaces the counts take two thirds of the bytes.
+    text = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return {PROPERTY: text}
 
 
 def decode(version: int, properties: Mapping[str, str] | None, operation: str) -> Commit:
@@ -166,4 +178,5 @@ def decode(version: int, properties: Mapping[str, str] | None, operation: str) -
         dt.datetime.fromisoformat(record["at"]) if "at" in record else None,
         Provenance.from_json(provenance) if provenance else None,
         record.get("details", {}),
+        record.get("histograms"),
     )

@@ -20,6 +20,7 @@ from dj_ops_lib.warehouse.store import Store
 
 if TYPE_CHECKING:
     import duckdb
+    import lance
 
 
 def read_shard(
@@ -69,11 +70,17 @@ def shards(store: Store, table: str, version: int | str | None = None) -> dict[s
     for commit in effective(commits(store, table, dataset)):
         written = [commit.shard] if commit.shard else commit.details.get("shards", ())
         found |= dict.fromkeys(written, 0)
+    return dict(sorted((found | present(dataset)).items()))
+
+
+def present(dataset: lance.LanceDataset) -> dict[str, int]:
+    """Rows of every shard that has some."""
+    found: dict[str, int] = {}
     if "shard" in dataset.schema.names:
         for batch in dataset.scanner(columns=["shard"]).to_batches():
             for entry in pc.value_counts(batch.column("shard")).to_pylist():
                 found[entry["values"]] = found.get(entry["values"], 0) + entry["counts"]
-    return dict(sorted(found.items()))
+    return found
 
 
 def lazy(store: Store, table: str, version: int | str | None = None) -> pl.LazyFrame:

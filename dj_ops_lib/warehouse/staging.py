@@ -14,6 +14,7 @@ from lance.fragment import FragmentMetadata, write_fragments
 
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import file_format
+from dj_ops_lib.warehouse.counting import Counting, Recorded
 from dj_ops_lib.warehouse.provenance import Provenance
 from dj_ops_lib.warehouse.schemas import conforming
 from dj_ops_lib.warehouse.tombstones import Tombstones
@@ -57,6 +58,7 @@ class Staged:
         self.kept = 0
         self.errors: collections.Counter[str] = collections.Counter()
         self.shards: set[str] = set()
+        self._counting = Counting(declared, shard)
         self._store = store
         self._table = table
         self._shard = shard
@@ -64,6 +66,11 @@ class Staged:
         self._replacing = replacing
         self._gone = Tombstones()
         self._written_schema = declared
+
+    @property
+    def histograms(self) -> Recorded:
+        """How the statistics of the rows in the fragments are distributed, by shard."""
+        return self._counting.record()
 
     def write(
         self, batches: Iterable[pa.RecordBatch], dataset: lance.LanceDataset, gone: Tombstones
@@ -87,6 +94,7 @@ class Staged:
         self.rows = self.kept = 0
         self.errors.clear()
         self.shards = set()
+        self._counting.clear()
         failures: list[BaseException] = []
         reader = pa.RecordBatchReader.from_batches(target, self._kept(batches, failures))
         try:
@@ -112,6 +120,7 @@ class Staged:
                 self.rows += kept.num_rows
                 self.withheld += batch.num_rows - kept.num_rows
                 self._count(kept)
+                self._counting.add(kept)
                 if self._shard is None and "shard" in kept.schema.names:
                     self.shards.update(pc.unique(kept.column("shard").drop_null()).to_pylist())
                 yield kept

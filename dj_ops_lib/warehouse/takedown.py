@@ -18,6 +18,7 @@ import pyarrow as pa
 from dj_ops_lib.errors import WarehouseError
 from dj_ops_lib.warehouse import quoted, rendered_files, results_spool, tombstones
 from dj_ops_lib.warehouse.commit import Change, publish, settle
+from dj_ops_lib.warehouse.counting import left_behind
 from dj_ops_lib.warehouse.locate import located
 from dj_ops_lib.warehouse.maintenance import purge
 from dj_ops_lib.warehouse.provenance import encode
@@ -214,10 +215,12 @@ def _removed(
         for batch in batches:
             found.note(batch)
         where = condition(here, latest.schema.names)
-        change = (
-            Change(*emptied(latest, where, located(latest, where))) if rows and where else Change()
-        )
-        return publish(latest, change, encode("takedown", rows=rows, reason=reason))
+        change, left = Change(), None
+        if rows and where:
+            change = Change(*emptied(latest, where, located(latest, where)))
+            left = left_behind(latest, where)
+        said = encode("takedown", histograms=left, rows=rows, reason=reason)
+        return publish(latest, change, said)
 
     done = settle(store, table, attempt)
     if not rows:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dj_ops_lib.warehouse.diff import Diff
     from dj_ops_lib.warehouse.dropping import Dropped
     from dj_ops_lib.warehouse.explain import Explanation
+    from dj_ops_lib.warehouse.histograms import Histograms
     from dj_ops_lib.warehouse.maintenance import Maintenance, Policy
     from dj_ops_lib.warehouse.rendered_files import Pruning
     from dj_ops_lib.warehouse.results_inventory import Chosen, Inventory, ResultsPruning
@@ -288,14 +289,15 @@ class Warehouse:
 
     def history_relation(
         self,
-        of: Literal["commits", "operators", "errors"] = "commits",
+        of: Literal["commits", "operators", "errors", "histograms"] = "commits",
         connection: DuckDBPyConnection | None = None,
         tables: Sequence[str] | None = None,
     ) -> DuckDBPyRelation:
         """The history of many tables as a DuckDB relation, to be joined, summed and filtered.
 
         `commits` has a row a commit; `operators` a row for each operator of a stage, in recipe
-        order, with its parameters and thresholds; `errors` a row for each error class of a commit.
+        order, with its parameters and thresholds; `errors` a row for each error class of a commit;
+        `histograms` a row for each statistic of a shard whose rows a commit wrote or took away.
         `table`, `version` and `shard` join them; `current` says that the shard's rows are those of
         this commit. Columns, units and meaning: `history_relations.SCHEMAS`.
 
@@ -307,6 +309,26 @@ class Warehouse:
         from dj_ops_lib.warehouse import history_relations
 
         return history_relations.relation(self._store, of, connection, tables)
+
+    def histograms(
+        self,
+        table: str,
+        shards: Iterable[str] | None = None,
+        version: int | str | None = None,
+    ) -> Histograms:
+        """How the statistics of a table's rows are distributed, as its commits recorded it.
+
+        No row is read: the counts are those of the commit that last wrote the shard, or took
+        rows from it.
+
+        Args:
+            table: Name of the table.
+            shards: Names of shards, None for all.
+            version: Version number or tag, None for the latest.
+        """
+        from dj_ops_lib.warehouse import histograms
+
+        return histograms.histograms(self._store, table, shards, version)
 
     def explain(self, table: str, clip_id: str) -> Explanation:
         """Walk a clip back through its parents and tables to its annotation line.

@@ -16,8 +16,10 @@ from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata
 
 from dj_ops_lib.errors import ConflictError, WarehouseError
+from dj_ops_lib.histograms import of_field
 from dj_ops_lib.warehouse import file_format, older_layouts, tombstones
 from dj_ops_lib.warehouse.commit import Change, fragment, is_done, publish, settle, swap
+from dj_ops_lib.warehouse.counting import Recorded, left_behind
 from dj_ops_lib.warehouse.locate import TABLE_ID, holders, literal, located, remember
 from dj_ops_lib.warehouse.provenance import Provenance, encode
 from dj_ops_lib.warehouse.schemas import additions
@@ -68,15 +70,20 @@ def replace_shard(
         written.withhold(tombstones.load(store), latest)
         where, held = f"shard = {literal(shard)}", holders(latest, shard)
         took: Mapping[str, int] = {}
+        left: Recorded = {}
         if successor is not None and len(leaving := successor.leaving(latest)):
             took = older_layouts.counts(leaving)
-            where = f"{where} OR {older_layouts.condition(leaving)}"
+            gone = older_layouts.condition(leaving)
+            left = left_behind(latest, gone)
+            where = f"{where} OR {gone}"
             held = located(latest, where, {*held, *(i for s in took for i in holders(latest, s))})
         removed, updated = emptied(latest, where, held)
         record = written.recorded(provenance, shard=shard)
         change = Change(removed, updated, written.fragments)
         details = {"took": took} if took else {}
-        done = publish(latest, change, encode("replace", record, token=token, **details))
+        counted = {**left, **written.histograms}
+        said = encode("replace", record, counted, token=token, **details)
+        done = publish(latest, change, said)
         if done is not None and done.version == latest.version + 1:
             remember(done, latest, shard)
         return done
@@ -108,7 +115,8 @@ def overwrite(
         record = written.recorded(provenance)
         operation = lance.LanceOperation.Overwrite(target, written.fragments)
         shards = sorted(written.shards)
-        return swap(latest, operation, encode("overwrite", record, token=token, shards=shards))
+        said = encode("overwrite", record, written.histograms, token=token, shards=shards)
+        return swap(latest, operation, said)
 
     return int(settle(store, table, attempt).version)
 
@@ -129,7 +137,10 @@ def restore(store: Store, table: str, version: int | str) -> int:
         operation = lance.LanceOperation.Overwrite(schema, written.fragments)
         # Lance's own Restore is not strict: it undoes a commit that was made a moment before
         # without a word (seen 2026-11-22, pylance 14.0.2), and it knows no tombstones.
-        return swap(latest, operation, encode("restore", version=int(old.version), token=token))
+        said = encode(
+            "restore", histograms=written.histograms, version=int(old.version), token=token
+        )
+        return swap(latest, operation, said)
 
     return int(settle(store, table, attempt).version)
 
@@ -193,14 +204,31 @@ def _created(store: Store, table: str, schema: pa.Schema) -> lance.LanceDataset:
 def _evolved(
     store: Store, table: str, dataset: lance.LanceDataset, schema: pa.Schema
 ) -> lance.LanceDataset:
-    """The table with every column of the stage; shards that lack one hold null there."""
-    if not additions(table, dataset.schema, schema):
+    """The table with every column of the stage; shards that lack one hold null there.
+
+    What fields say of their statistics becomes what the stage says, for whoever counts rows that
+    are there already (a takedown, a shard decided again) has only the table to ask.
+    """
+    if not additions(table, dataset.schema, schema) and not _said_anew(dataset.schema, schema):
         return dataset
 
     def attempt(latest: lance.LanceDataset) -> lance.LanceDataset | None:
         new = additions(table, latest.schema, schema)
         if new:
             latest.add_columns(new)
+            latest = store.open(table)
+        anew = _said_anew(latest.schema, schema)
+        if anew:
+            latest.update_field_metadata(anew)
         return store.open(table)
 
     return settle(store, table, attempt)
+
+
+def _said_anew(stored: pa.Schema, declared: pa.Schema) -> dict[str, dict[str, str | None]]:
+    """The metadata of fields whose statistic is told of differently in the table."""
+    return {
+        f.name: {k.decode(): v.decode() for k, v in (f.metadata or {}).items()}
+        for f in declared
+        if f.name in stored.names and of_field(f) not in (None, of_field(stored.field(f.name)))
+    }

@@ -143,3 +143,14 @@ def test_the_version_of_a_shard_depends_on_its_rows_and_not_on_their_order():
     )
     assert one == other
     assert one != changed
+
+
+def test_what_fields_say_of_themselves_is_no_part_of_a_shards_version():
+    table = shard(rows("a"), ["a"]).rows
+    said = [f.with_metadata({"edges": "e", "description": f"new {f.name}"}) for f in table.schema]
+    turned = [f.with_metadata(dict(reversed(f.metadata.items()))) for f in said]
+    versions = {
+        content_version(pa.Table.from_arrays(table.columns, schema=pa.schema(fields)))
+        for fields in (table.schema, said, turned)
+    }
+    assert len(versions) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import subprocess
@@ -85,6 +86,11 @@ def newest(instance, key, shard="00000"):
     return instance.fetch_materializations(records, limit=1).records[0].asset_materialization
 
 
+def drawn(chart):
+    """The SVG of a chart."""
+    return base64.b64decode(chart.value.rpartition("base64,")[2].removesuffix(")")).decode()
+
+
 def due(definitions, instance, tmp_path):
     graph = definitions.resolve_asset_graph()
     warehouse = Warehouse(str(tmp_path / "warehouse"))
@@ -119,6 +125,8 @@ def test_the_other_partition_gets_an_event_with_its_new_numbers_and_version(firs
     assert shown == {"rows_in": 2, "rows_kept": 1, "rows_rejected": 1}
     assert after.metadata["keep_rate"].value == 0.5
     assert after.metadata["video_seconds"].value == pytest.approx(2.0)
+    assert "histogram/duplicate_distance" not in before.metadata
+    assert "1 clips" in drawn(after.metadata["histogram/duplicate_distance"])
     (step,) = after.metadata["funnel"].records
     assert (step.data["rejected"], step.data["rows out"]) == (1, 1)
 

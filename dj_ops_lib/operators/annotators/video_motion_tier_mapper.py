@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.needs import Fps, Frame, Frames, Observer, Size
 from dj_ops_lib.operator import Annotator, Column, Columns, parameter
 
@@ -36,7 +37,14 @@ class VideoMotionTierMapper(Annotator):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_motion_tier", pa.string(), "kind of motion"),
-        Column("video_motion_speed", pa.float64(), "mean speed", "diagonal/s", plot=True),
+        # From a tenth of a pixel of a small frame to ten diagonals a second, eight bins a decade.
+        Column(
+            "video_motion_speed",
+            pa.float64(),
+            "mean speed",
+            "diagonal/s",
+            plot=Edges.log(1e-4, 10, 40),
+        ),
         Column("video_motion_variance", pa.float64(), "variance of the speed over the frame"),
         Column("video_motion_camera", pa.float64(), "mean speed of the affine fit", "diagonal/s"),
         Column("video_motion_residual", pa.float64(), "mean speed against it", "diagonal/s"),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pydantic
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 LARGEST_TERM = 10**9
@@ -59,7 +60,13 @@ class VideoAspectRatioFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_aspect_ratios", pa.float64(), "display width / height", plot=True),
+        # From 1:4 to 4:1, eight bins an octave: 4:3, 16:9 and 21:9 are apart, upright as well.
+        Column(
+            "video_aspect_ratios",
+            pa.float64(),
+            "display width / height",
+            plot=Edges.log(0.25, 4, 32),
+        ),
         Column("video_aspect_numerator", pa.int64(), "width of the reduced aspect ratio"),
         Column("video_aspect_denominator", pa.int64(), "height of the reduced aspect ratio"),
     )

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SHARE, Edges
 from dj_ops_lib.needs import Audio, Observer
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -39,8 +40,15 @@ class VideoAudioFilter(Filter):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_has_audio", pa.bool_(), "whether there is sound"),
-        Column("video_silence_ratio", pa.float64(), "share of the time that is silent", plot=True),
-        Column("video_loudness", pa.float64(), "integrated loudness", "LUFS", plot=True),
+        Column("video_silence_ratio", pa.float64(), "share of the time that is silent", plot=SHARE),
+        # BS.1770 counts nothing below -70 LUFS; delivery norms are -14 to -31.
+        Column(
+            "video_loudness",
+            pa.float64(),
+            "integrated loudness",
+            "LUFS",
+            plot=Edges.linear(-70, 0, 35),
+        ),
     )
 
     require_audio: bool = parameter(True, "reject clips without sound", decides=True)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.needs import Observer, Packets
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -24,8 +25,21 @@ class VideoBitrateFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_bitrate", pa.float64(), "video bits a second", "bit/s", plot=True),
-        Column("video_bits_per_pixel", pa.float64(), "video bits a pixel", "bit", plot=True),
+        # Ten kilobits to a gigabit a second; H.264 has about 0.1 bits a pixel. Eight bins a decade.
+        Column(
+            "video_bitrate",
+            pa.float64(),
+            "video bits a second",
+            "bit/s",
+            plot=Edges.log(1e4, 1e9, 40),
+        ),
+        Column(
+            "video_bits_per_pixel",
+            pa.float64(),
+            "video bits a pixel",
+            "bit",
+            plot=Edges.log(0.001, 10, 32),
+        ),
     )
 
     min_bitrate: float = parameter(0, "lowest bit rate kept", unit="bit/s", decides=True)

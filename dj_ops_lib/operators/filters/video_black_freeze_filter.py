@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SHARE
 from dj_ops_lib.needs import EVERY_SMALL, Frame, Frames, Observer
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -35,8 +36,8 @@ class VideoBlackFreezeFilter(Filter):
 
     version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_black_ratio", pa.float64(), "share of the time that is black", plot=True),
-        Column("video_freeze_ratio", pa.float64(), "share of the time that is frozen", plot=True),
+        Column("video_black_ratio", pa.float64(), "share of the time that is black", plot=SHARE),
+        Column("video_freeze_ratio", pa.float64(), "share of the time that is frozen", plot=SHARE),
     )
 
     min_black_ratio: float = parameter(0, "smallest black share kept", decides=True)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SECONDS
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 
@@ -23,7 +24,7 @@ class VideoDurationFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_duration", pa.float64(), "duration of the clip", "s", plot=True),
+        Column("video_duration", pa.float64(), "duration of the clip", "s", plot=SECONDS),
     )
 
     min_duration: float = parameter(0, "shortest duration kept", unit="s", decides=True)

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SHARE, Edges
 from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -27,8 +28,13 @@ class VideoExposureFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_brightness", pa.float64(), "mean luma, 0 to 1", plot=True),
-        Column("video_contrast", pa.float64(), "standard deviation of luma, 0 to 0.5", plot=True),
+        Column("video_brightness", pa.float64(), "mean luma, 0 to 1", plot=SHARE),
+        Column(
+            "video_contrast",
+            pa.float64(),
+            "standard deviation of luma, 0 to 0.5",
+            plot=Edges.linear(0, 0.5, 50),
+        ),
         Column("video_dark_ratio", pa.float64(), "share of pixels that are black"),
         Column("video_bright_ratio", pa.float64(), "share of pixels that are white"),
     )

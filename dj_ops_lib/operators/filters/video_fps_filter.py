@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import FRAME_RATE
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 
@@ -22,7 +23,7 @@ class VideoFpsFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_fps", pa.float64(), "average frame rate", "1/s", plot=True),
+        Column("video_fps", pa.float64(), "average frame rate", "1/s", plot=FRAME_RATE),
     )
 
     min_fps: float = parameter(8, "lowest frame rate kept", unit="1/s", decides=True)

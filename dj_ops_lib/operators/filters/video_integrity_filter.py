@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.needs import EVERY_SMALL, Frame, Frames, Observer
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -29,7 +30,13 @@ class VideoIntegrityFilter(Filter):
     version: ClassVar[str] = "2"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_decoded_frames", pa.int64(), "frames that were decoded"),
-        Column("video_frames_ratio", pa.float64(), "decoded over declared frames", plot=True),
+        # The usual limits, 0.95 and 1.05, are edges.
+        Column(
+            "video_frames_ratio",
+            pa.float64(),
+            "decoded over declared frames",
+            plot=Edges.linear(0, 2, 40),
+        ),
         Column("video_decoded_ratio", pa.float64(), "share of the duration that has frames"),
         Column("video_timestamp_errors", pa.int64(), "frames not later than the one before"),
     )

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SHARE
 from dj_ops_lib.needs import Every, Frame, Frames, Observer
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -30,7 +31,7 @@ class VideoInterlaceFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_interlaced_ratio", pa.float64(), "share of interlaced pictures", plot=True),
+        Column("video_interlaced_ratio", pa.float64(), "share of interlaced pictures", plot=SHARE),
     )
 
     min_ratio: float = parameter(0, "smallest share kept", decides=True)

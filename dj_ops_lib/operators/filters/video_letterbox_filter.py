@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import SHARE
 from dj_ops_lib.needs import Frame, Frames, Observer, Uniform
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -32,7 +33,7 @@ class VideoLetterboxFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_border_ratio", pa.float64(), "share of the area that is border", plot=True),
+        Column("video_border_ratio", pa.float64(), "share of the area that is border", plot=SHARE),
         Column("video_crop_x", pa.int32(), "left edge of the picture", "px"),
         Column("video_crop_y", pa.int32(), "upper edge of the picture", "px"),
         Column("video_crop_width", pa.int32(), "width of the picture", "px"),

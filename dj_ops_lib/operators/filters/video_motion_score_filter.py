@@ -13,6 +13,7 @@ import pyarrow as pa
 import pydantic
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.needs import Fps, Frame, Frames, MotionVectors, Observer, Size
 from dj_ops_lib.operator import Column, Columns, Filter, Resources, parameter
 
@@ -58,15 +59,20 @@ class VideoMotionScoreFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
+        # The score from a thousandth of the diagonal (`relative`) to fast motion in pixels, the
+        # rate from a pixel a second to a cut; eight bins a decade, 0 and -1 lie below.
         Column(
-            "video_motion_score", pa.float64(), "mean optical flow; -1 without a pair", plot=True
+            "video_motion_score",
+            pa.float64(),
+            "mean optical flow; -1 without a pair",
+            plot=Edges.log(0.001, 100, 40),
         ),
         Column(
             "video_motion_rate",
             pa.float64(),
             "median speed; -1 without a pair",
             "width/s",
-            plot=True,
+            plot=Edges.log(0.001, 100, 40),
         ),
     )
     resources: ClassVar[Resources] = Resources(memory_mb=1000)

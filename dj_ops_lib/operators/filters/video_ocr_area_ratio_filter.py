@@ -15,6 +15,7 @@ import pydantic
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import MissingExtraError, ModelError
+from dj_ops_lib.histograms import SHARE
 from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
 from dj_ops_lib.operator import Column, Columns, Filter, Resources, parameter
 
@@ -45,7 +46,7 @@ class VideoOcrAreaRatioFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_ocr_area_ratio", pa.float64(), "share covered by text", plot=True),
+        Column("video_ocr_area_ratio", pa.float64(), "share covered by text", plot=SHARE),
     )
     version: ClassVar[str] = "2"
     resources: ClassVar[Resources] = Resources(memory_mb=1000, model=True)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import PIXELS
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
 
@@ -25,8 +26,8 @@ class VideoResolutionFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_width", pa.int32(), "display width", "px", plot=True),
-        Column("video_height", pa.int32(), "display height", "px", plot=True),
+        Column("video_width", pa.int32(), "display width", "px", plot=PIXELS),
+        Column("video_height", pa.int32(), "display height", "px", plot=PIXELS),
     )
 
     min_width: int = parameter(1, "smallest width kept", unit="px", decides=True)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from dj_ops_lib.clip import Clip
+from dj_ops_lib.histograms import Edges
 from dj_ops_lib.needs import Frame, Frames, Observer, Size, Uniform
 from dj_ops_lib.operator import Column, Columns, Filter, parameter
 
@@ -26,7 +27,10 @@ class VideoSharpnessFilter(Filter):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("video_sharpness", pa.float64(), "variance of the Laplacian", plot=True),
+        # Grey levels squared, eight bins a decade: below 1 is flat, black and white noise 3e5.
+        Column(
+            "video_sharpness", pa.float64(), "variance of the Laplacian", plot=Edges.log(1, 1e6, 48)
+        ),
     )
 
     min_sharpness: float = parameter(20, "smallest score kept", decides=True)

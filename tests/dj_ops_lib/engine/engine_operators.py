@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from dj_ops_lib.clip import Clip, Edit, Span
 from dj_ops_lib.errors import MissingExtraError
+from dj_ops_lib.histograms import SECONDS, Edges
 from dj_ops_lib.needs import Every, Frame, Frames, Need, Observer, Size, Uniform
 from dj_ops_lib.operator import (
     Annotator,
@@ -68,7 +69,7 @@ class BrightnessFilter(Filter):
 
     name: ClassVar[str] = "brightness_filter"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("brightness", pa.float64(), "mean luma", plot=True),
+        Column("brightness", pa.float64(), "mean luma", plot=Edges.linear(0, 256, 64)),
         Column("frames_seen", pa.int64(), "frames decoded"),
     )
     log: str = ""
@@ -124,7 +125,7 @@ class LengthFilter(Filter):
 
     name: ClassVar[str] = "length_filter"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("length", pa.float64(), "duration", "s", plot=True),
+        Column("length", pa.float64(), "duration", "s", plot=SECONDS),
     )
     least: float = parameter(0.0, "shortest kept", decides=True)
 

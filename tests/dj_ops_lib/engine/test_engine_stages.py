@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from engine_operators import (
@@ -257,10 +258,20 @@ def test_the_report_counts_time_video_and_distributions(shelf: Workshop) -> None
     assert report.video_seconds == 7.0
     assert report.cpu_seconds > 0
     brightness, length = (h for h in report.histograms)
-    assert (brightness.column, brightness.thresholds) == ("brightness", (100.0, None))
-    assert sum(brightness.counts) == 4
-    assert len(brightness.edges) == len(brightness.counts) + 1
-    assert (length.column, length.unit, length.edges[0], length.edges[-1]) == ("length", "s", 1, 4)
+    assert (brightness.column, length.column, length.unit) == ("brightness", "length", "s")
+    assert report.thresholds == {"brightness": (100.0, None)}
+    recorded = shelf.warehouse.histograms("toys/r/cleaned").total
+    assert {brightness, length} <= set(recorded)
+    for found, edges, bins in (
+        (brightness, np.linspace(0, 256, 65), [int(r["brightness"]) // 4 for r in shelf.rows()]),
+        (length, np.geomspace(0.1, 10_000, 41), [8, 10, 11, 12]),  # 1 to 4 s, eight a decade
+    ):
+        assert found.edges.values == pytest.approx(edges)
+        assert (found.values, found.below, found.above) == (4, 0, 0)
+        counts = found.counts[1:-1]
+        assert [i for i, n in enumerate(counts) for _ in range(n)] == sorted(bins)
+    kept = [r for r in shelf.rows() if r["keep"]]
+    assert sum(brightness.kept) == len(kept) < 4
     assert report.version == shelf.warehouse.version("toys/r/cleaned")
 
 

@@ -138,6 +138,32 @@ def test_the_other_shards_commit_says_by_whom_and_why_and_what_its_rows_are_made
     assert any("shard '1' changed which copies are kept" in line for line in explained.lines())
 
 
+def test_the_other_shards_histograms_are_those_of_its_rows_as_they_are_now(copies):
+    deduplicator = make_operator(NAME, {"policy": "best"})
+    copies.run(deduplicator, shard="0")
+    before = histograms(copies, "0")
+    assert (before["duration_s"].values, sum(before["duration_s"].kept)) == (2, 2)
+    assert before["duplicate_distance"].null == 2
+    copies.run(deduplicator, shard="1")
+    (small,) = (r for r in copies.rows(shard="0") if not r["keep"])
+    after = histograms(copies, "0")
+    distance, edges = after["duplicate_distance"], np.linspace(0, 0.5, 51)
+    inside, _ = np.histogram([small["duplicate_distance"]], edges)
+    assert (distance.counts, distance.null) == ((0, *inside, 0), 1)
+    assert distance.kept == (0,) * 52
+    inside, _ = np.histogram(
+        [r["width"] for r in copies.rows(shard="0")], np.geomspace(16, 2**14, 41)
+    )
+    assert after["width"].counts == (0, *inside, 0)
+    assert [n for n in after["width"].counts if n] == [1, 1]  # 160 and 320 wide
+    assert after["width"].kept == (0,) * 18 + (1,) + (0,) * 23  # 320 = 16 * 2 ** (17.3 / 4)
+
+
+def histograms(workshop, shard):
+    found = workshop.warehouse.histograms(TABLE, [shard]).by_shard[shard]
+    return {h.column: h for h in found}
+
+
 def test_a_run_that_is_killed_in_between_keeps_both_and_running_it_again_does_the_rest(
     copies, monkeypatch
 ):
