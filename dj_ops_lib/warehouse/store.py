@@ -162,7 +162,8 @@ class Store:
             if name in {SPOOL, JOBS}:
                 continue
             if name.endswith(".lance"):
-                yield name.removesuffix(".lance")
+                if _has_version(filesystem, entry.path):
+                    yield name.removesuffix(".lance")
             else:
                 yield from self._walk(name)
 
@@ -188,3 +189,10 @@ class Store:
     def _option(self, name: str) -> str | None:
         short = name.removeprefix("aws_")
         return self.options.get(name) or self.options.get(short) or os.environ.get(name.upper())
+
+
+def _has_version(filesystem: Any, folder: str) -> bool:
+    """Whether a folder is a table already: one that is being created, or whose creator was killed,
+    has files and no version."""
+    versions = pyarrow.fs.FileSelector(f"{folder}/_versions", allow_not_found=True)
+    return any(e.path.endswith(".manifest") for e in filesystem.get_file_info(versions))

@@ -292,3 +292,18 @@ def test_a_takedown_of_nothing_known_still_holds_for_what_comes_later(warehouse)
     assert (done.clips, done.tables) == ((), ())
     put(warehouse, "x/raw", "s", 3)
     assert ids(warehouse, "x/raw") == {"s/0", "s/2"}
+
+
+def test_a_table_that_a_killed_writer_began_is_none_and_is_in_nobodys_way(warehouse, tmp_path):
+    """A kill between the first file of a new table and its first version leaves such a folder."""
+    put(warehouse, "demo/raw", "0000", 3)
+    begun = tmp_path / "warehouse" / "demo" / "begun.lance"
+    (begun / "_transactions").mkdir(parents=True)
+    (begun / "_transactions" / "0-1f2e.txn").write_bytes(b"\n")
+    (begun / "_versions").mkdir()
+    assert warehouse.tables() == ["demo/raw"]
+    done = warehouse.takedown([Tombstone("source_id", "video-0000-1", "demo")])
+    assert [t.rows for t in done.tables] == [1]
+    put(warehouse, "demo/begun", "0000", 2)
+    assert warehouse.tables() == ["demo/begun", "demo/raw"]
+    assert sum(b.num_rows for b in warehouse.scan("demo/begun")) == 1
