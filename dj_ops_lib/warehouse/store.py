@@ -184,7 +184,9 @@ class Store:
             found["scheme"] = "http"
         if endpoint:
             found["endpoint_override"] = endpoint.split("://", 1)[-1].rstrip("/")
-        return pyarrow.fs.S3FileSystem(**{k: v for k, v in found.items() if v}), self.uri[5:]
+        given = {k: v for k, v in found.items() if v}
+        # A small file is one request then, rather than the three of an upload in parts.
+        return pyarrow.fs.S3FileSystem(**given, allow_delayed_open=True), self.uri[5:]
 
     def _option(self, name: str) -> str | None:
         short = name.removeprefix("aws_")
