@@ -194,7 +194,9 @@ class Store:
 
 
 def _has_version(filesystem: Any, folder: str) -> bool:
-    """Whether a folder is a table already: one that is being created, or whose creator was killed,
-    has files and no version."""
+    """Whether a folder is a table already.
+
+    One that is being created, or whose creator was killed, has files and no version.
+    """
     versions = pyarrow.fs.FileSelector(f"{folder}/_versions", allow_not_found=True)
     return any(e.path.endswith(".manifest") for e in filesystem.get_file_info(versions))
