@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import enum
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 
 from dj_ops_lib import settings
+from dj_ops_lib.cli.progress import progress_bar
 from dj_ops_lib.cli.table import TableArgument, WarehouseOption, open_warehouse
-from dj_ops_lib.clip import Clip
+
+if TYPE_CHECKING:
+    from dj_ops_lib.engine.rendering import RenderedClip
 
 _SHOWN_ERRORS = 20
 
@@ -73,81 +76,72 @@ def render(
     memory_mb: Annotated[
         int, typer.Option(min=1, help="Memory that a process may allocate, MiB.")
     ] = 4096,
+    retry_errors: Annotated[
+        list[str] | None,
+        typer.Option(help="Try clips with this error class again although they failed often; all."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a clip.")] = False,
 ) -> None:
     """Render the kept clips of a table; those that are there already are left alone."""
-    from dj_ops_lib.engine.measuring import Failure
-    from dj_ops_lib.engine.options import available_cores
-    from dj_ops_lib.engine.pool import run_in_workers
-    from dj_ops_lib.engine.rendering import GRACE_S
+    from dj_ops_lib.engine.options import EngineOptions, available_cores
+    from dj_ops_lib.engine.rendering import render_rows
     from dj_ops_lib.media.access import Access, ObjectStore
-    from dj_ops_lib.media.destination import destination
-    from dj_ops_lib.media.render import render as render_clip
-    from dj_ops_lib.media.scratch import sweep
     from dj_ops_lib.rendering import Rendering
-    from dj_ops_lib.warehouse import Provenance
 
-    options = Rendering(cut=cut.value, pictures=pictures.value, crf=crf, preset=preset)
-    store = ObjectStore(endpoint_url, region)
     reading = ObjectStore(endpoint_url, region, unsigned)
-    access = Access(tuple(root or [str(settings.data_root())]), object_store=reading)
-    files = destination(out, store)
-    sweep(files.scratch)
     tables = open_warehouse(warehouse)
     rows = pa.Table.from_batches(tables.scan(table, where=where), tables.schema(table))
-    clips = [Clip.from_row(row) for row in rows.to_pylist()]
-    tables.record_files(
-        rows,
-        [f"{files.uri}/{options.name(c.signature or '')}" for c in clips],
-        made_for=None,
-        provenance=Provenance(stage="files"),
-    )
     console = Console()
-    results = run_in_workers(
-        render_clip,
-        [(clip, files.uri, access, options, store) for clip in clips],
-        workers=workers or available_cores(),
-        memory_mb=memory_mb,
-        deadlines=[options.deadline_s + GRACE_S] * len(clips),
-    )
     counts: collections.Counter[str] = collections.Counter()
-    failures: list[tuple[str, Failure]] = []
-    shown: Any = results if as_json else track(results, "rendering", len(clips), console=console)
-    try:
-        for position, result in shown if clips else ():
-            failed = isinstance(result, Failure)
-            counts["failed" if failed else result.how] += 1
-            if failed:
-                failures.append((clips[position].clip_id, result))
+    failures: list[RenderedClip] = []
+    with contextlib.nullcontext() if as_json else progress_bar(console) as show:
+        options = EngineOptions(
+            Access(tuple(root or [str(settings.data_root())]), object_store=reading),
+            workers=workers or available_cores(),
+            memory_mb=memory_mb,
+            retry_errors=tuple(retry_errors or ()),
+            progress=show,
+        )
+        made = render_rows(
+            tables,
+            table,
+            rows,
+            options=options,
+            folder=out,
+            rendering=Rendering(cut=cut.value, pictures=pictures.value, crf=crf, preset=preset),
+            store=ObjectStore(endpoint_url, region),
+        )
+        for clip in made:
+            counts[clip.how or "failed"] += 1
+            if clip.error is not None:
+                failures.append(clip)
             if as_json:
-                typer.echo(_line(clips[position], result))
-    finally:
-        files.remove(options.name(s) for s in tables.taken_down(rows))
+                typer.echo(_line(clip))
     if not as_json:
-        _report(console, counts, failures, files.uri)
+        _report(console, counts, failures, out)
     if failures:
         raise typer.Exit(1)
 
 
-def _line(clip: Clip, result: Any) -> str:
-    from dj_ops_lib.engine.measuring import Failure
-
-    if isinstance(result, Failure):
-        error = {"class": result.error_class, "message": result.message}
-        record = {"clip_id": clip.clip_id, "path": None, "how": None, "error": error}
-    else:
-        record = {"clip_id": clip.clip_id, "path": result.uri, "how": result.how}
-        record["error"] = None
+def _line(clip: RenderedClip) -> str:
+    error = clip.error
+    record = {
+        "clip_id": clip.clip_id,
+        "path": clip.uri,
+        "how": clip.how,
+        "error": error and {"class": error["class"], "message": error["message"]},
+    }
     return json.dumps(record, ensure_ascii=False)
 
 
 def _report(
-    console: Console, counts: collections.Counter[str], failures: list[Any], out: str
+    console: Console, counts: collections.Counter[str], failures: list[RenderedClip], out: str
 ) -> None:
     said = ", ".join(f"{number} {how}" for how, number in sorted(counts.items()))
     console.print(f"{said or 'no clip matches'}: {out}", highlight=False, soft_wrap=True)
-    for clip_id, failure in failures[:_SHOWN_ERRORS]:
-        text = f"{clip_id}: {failure.error_class}: {failure.message}"
+    for clip in failures[:_SHOWN_ERRORS]:
+        error = clip.error or {}
+        text = f"{clip.clip_id}: {error['class']}: {error['message']}"
         console.print(escape(text), highlight=False, soft_wrap=True)
     if len(failures) > _SHOWN_ERRORS:
         console.print(f"... and {len(failures) - _SHOWN_ERRORS} more; --json gives all")

@@ -12,10 +12,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
+import pyarrow as pa
 
 from dj_ops_lib.clip import CLIP_SCHEMA, Clip, digest
 from dj_ops_lib.engine.decisions import Tally
@@ -24,6 +25,7 @@ from dj_ops_lib.engine.making import Making
 from dj_ops_lib.engine.measuring import NOT_THE_CLIPS_FAULT, Measurement, Outcome, Task, failure_at
 from dj_ops_lib.engine.options import EngineOptions
 from dj_ops_lib.engine.passes import Passes
+from dj_ops_lib.engine.recorded_results import RecordedResults
 from dj_ops_lib.errors import PATH_CLASSES
 from dj_ops_lib.media.access import ObjectStore
 from dj_ops_lib.media.destination import Destination, destination
@@ -32,10 +34,14 @@ from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.recipe import Recipe
 from dj_ops_lib.rendering import RENDERED, RENDERED_COLUMNS, Rendering
 from dj_ops_lib.report import StageReport
-from dj_ops_lib.warehouse import OperatorUse, Warehouse
+from dj_ops_lib.warehouse import OperatorUse, Provenance, Warehouse
+from dj_ops_lib.warehouse.result_schema import RESULTS
 
 if TYPE_CHECKING:
     from dj_ops_lib.media.access import Access
+
+FILES = "files"
+"""What clips that were rendered by hand are a stage of, in the commits that record them."""
 
 GRACE_S = 60.0
 """What a worker gets beyond the time of its ffmpeg, so that it stops ffmpeg and not the pool it."""
@@ -49,6 +55,7 @@ class Render(Annotator):
     columns: ClassVar[tuple[Column, ...]] = RENDERED_COLUMNS
     folder: str
     rendering: Rendering
+    store: ObjectStore = ObjectStore()
 
     @property
     def results_are_kept(self) -> bool:
@@ -68,7 +75,7 @@ def render_task(task: Task, access: Access) -> Outcome:
 
     started = time.process_time()
     try:
-        made = render(task.clip, operator.folder, access, operator.rendering)
+        made = render(task.clip, operator.folder, access, operator.rendering, operator.store)
         columns = {"rendered_uri": made.uri, "rendered_bytes": made.size}
         outcome = Outcome({RENDERED: Measurement(columns, made.how)})
     except NOT_THE_CLIPS_FAULT:
@@ -123,13 +130,10 @@ def render_shard(
     place_of_files = destination(folder, ObjectStore())
     sweep(place_of_files.scratch)
     operator = Render(folder=place_of_files.uri, rendering=rendering)
-    making.record_files([f"{place_of_files.uri}/{rendering.name(s)}" for s in rows["signature"]])
+    making.record_files(_uris(rows, operator))
     known = KnownResults(making.results, (RENDERED,))
     passes = making.passes(render_task)
-    try:
-        files = _render(rows, operator, place_of_files, options, known, passes)
-    finally:
-        place_of_files.remove(rendering.name(s) for s in warehouse.taken_down(rows.to_arrow()))
+    files = _made(warehouse, rows, operator, place_of_files, options, known, passes)
     touched = sum(files[s].tried for s in rows["signature"])
     if options.share is not None:
         return making.leave(touched=touched, tallies=[])
@@ -150,6 +154,69 @@ def render_shard(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RenderedClip:
+    """What became of one row that was to be rendered.
+
+    Attributes:
+        clip_id: The clip.
+        how: `found`, `copied` or `encoded`; None for an error.
+        uri: Its file; None for an error.
+        error: Why there is none, as in a row.
+    """
+
+    clip_id: str
+    how: str | None
+    uri: str | None
+    error: Mapping[str, Any] | None
+
+
+def render_rows(
+    warehouse: Warehouse,
+    table: str,
+    rows: pa.Table,
+    *,
+    options: EngineOptions,
+    folder: str,
+    rendering: Rendering,
+    store: ObjectStore,
+) -> Iterator[RenderedClip]:
+    """Render rows of any table, shard by shard; what fails is counted as in the stage.
+
+    Args:
+        warehouse: Where the table is; it has a record of the files and of failed attempts.
+        table: Name of the table, for messages.
+        rows: The rows, of any sources and shards.
+        options: Settings of the run; a clip's deadline is that of `rendering` instead.
+        folder: Where the files go, a folder or `s3://bucket/prefix`; made if missing.
+        rendering: How to cut and encode.
+        store: Where the `s3://` of `folder` leads.
+
+    Raises:
+        OutageError: The files cannot be written there, or no video can be read.
+        DjError: There is no ffmpeg program.
+    """
+    options = dataclasses.replace(options, deadline_s=rendering.deadline_s + GRACE_S)
+    place_of_files = destination(folder, store)
+    sweep(place_of_files.scratch)
+    operator = Render(folder=place_of_files.uri, rendering=rendering, store=store)
+    frame = pl.DataFrame(rows)
+    for (source, shard), own in frame.group_by("source", "shard", maintain_order=True):
+        origin = Provenance(source=str(source), stage=FILES, shard=str(shard), input_table=table)
+        warehouse.record_files(
+            own.to_arrow(), _uris(own, operator), made_for=None, provenance=origin
+        )
+        results = warehouse.results(str(source), str(shard), FILES)
+        recorded = RecordedResults(results, options.results_every_s)
+        known = KnownResults(results, (RENDERED,))
+        passes = Passes(options, recorded, table, str(shard), render_task)
+        files = _made(warehouse, own, operator, place_of_files, options, known, passes)
+        recorded.fold(dataclasses.replace(origin, stage=RESULTS))
+        for clip_id, signature in own.select("clip_id", "signature").iter_rows():
+            file = files[signature]
+            yield RenderedClip(clip_id, file.how, file.columns.get("rendered_uri"), file.error)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _File:
     """One clip's file or error; `how` is None for an error, `tried` tells of this run."""
 
@@ -157,6 +224,28 @@ class _File:
     how: str | None = None
     error: dict[str, Any] | None = None
     tried: bool = False
+
+
+def _uris(rows: pl.DataFrame, operator: Render) -> list[str]:
+    """Where each row's file will be."""
+    return [f"{operator.folder}/{operator.rendering.name(s)}" for s in rows["signature"]]
+
+
+def _made(
+    warehouse: Warehouse,
+    rows: pl.DataFrame,
+    operator: Render,
+    place_of_files: Destination,
+    options: EngineOptions,
+    known: KnownResults,
+    passes: Passes,
+) -> dict[str, _File]:
+    """The files of the clips, by signature, without those that a takedown has named meanwhile."""
+    try:
+        return _render(rows, operator, place_of_files, options, known, passes)
+    finally:
+        gone = warehouse.taken_down(rows.to_arrow())
+        place_of_files.remove(operator.rendering.name(s) for s in gone)
 
 
 def _render(

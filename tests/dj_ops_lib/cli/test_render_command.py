@@ -178,3 +178,15 @@ def test_all_clips_of_a_turned_video_are_upright_files_unless_asked_otherwise(
         for path in files:
             with av.open(str(path)) as container:
                 assert next(container.decode(video=0)).rotation == rotation
+
+
+def test_failed_attempts_count_as_a_stages_do_until_their_class_is_named(place: Path) -> None:
+    (place / "a.mp4").write_bytes((place / "a.mp4").read_bytes()[:700])
+
+    def attempts(*options: str) -> list[int]:
+        dj_render(place, "--where", "clip_id = 'piece'", *options)
+        rows = Warehouse(str(place / "warehouse")).scan("s/results")
+        return [r["error"]["attempts"] for batch in rows for r in batch.to_pylist()]
+
+    assert [attempts() for _ in range(4)] == [[1], [2], [3], [3]]
+    assert attempts("--retry-errors", "all") == [4]
