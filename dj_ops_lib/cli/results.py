@@ -143,9 +143,8 @@ def audit(
     from dj_ops_lib.media.access import Access
 
     place = open_warehouse(warehouse)
-    sources = list(dict.fromkeys(c.source for c in place.results_inventory(source).stored))
     done = []
-    for name in sources:
+    for name in place.sources_with_results(source):
         roots = (*(root or [str(settings.data_root())]), *folders(place, name))
         options = EngineOptions(Access(roots), workers=workers or available_cores())
         done.append(

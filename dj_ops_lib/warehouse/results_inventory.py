@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+import itertools
 
 import polars as pl
 import pyarrow as pa
@@ -128,7 +128,7 @@ class ResultsPruning:
 
 def inventory(store: Store, source: str | None) -> Inventory:
     """See `Warehouse.results_inventory`."""
-    found = [count for name in _sources(store, source) for count in _counts(store, name)]
+    found = [count for name in sources(store, source) for count in _counts(store, name)]
     waiting = [w for w in results_spool.waiting(store) if source in (None, w.source)]
     return Inventory(tuple(found), tuple(waiting))
 
@@ -140,10 +140,9 @@ def prune(
     chosen.check()
     now = dt.datetime.now(dt.UTC)
     found = []
-    for name in _sources(store, source):
+    for name in sources(store, source):
         condition = chosen.condition(current_digests(store, name), now)
-        rows = _frame(store, name, ["shard", "operator", "digest", "at"]).filter(condition)
-        counts = rows.group_by("shard", "operator").len().sort("shard", "operator")
+        counts = _chosen(store, name, condition)
         shards = tuple(counts["shard"].unique(maintain_order=True))
         if remove:
             for shard in shards:
@@ -170,12 +169,8 @@ def _remove(store: Store, source: str, shard: str, condition: pl.Expr) -> None:
     )
 
 
-def _sources(store: Store, source: str | None) -> list[str]:
-    """The sources that have results.
-
-    Raises:
-        WarehouseError: The one that is asked for has none.
-    """
+def sources(store: Store, source: str | None) -> list[str]:
+    """See `Warehouse.sources_with_results`."""
     found = [t.removesuffix(f"/{RESULTS}") for t in store.tables() if t.endswith(f"/{RESULTS}")]
     found = [s for s in found if "/" not in s]
     if source is None:
@@ -188,10 +183,14 @@ def _sources(store: Store, source: str | None) -> list[str]:
     return [source]
 
 
-def _frame(store: Store, source: str, columns: Sequence[str]) -> pl.DataFrame:
-    batches = list(read.scan(store, results_table(source), columns=columns))
-    empty = pl.DataFrame(RESULT_SCHEMA.empty_table().select(list(columns)))
-    return pl.concat([empty, *(pl.DataFrame(b) for b in batches)])
+def _chosen(store: Store, source: str, condition: pl.Expr) -> pl.DataFrame:
+    """How many results a condition holds for, `len`, by `shard` and `operator`."""
+    columns, keys = ["shard", "operator", "digest", "at"], ["shard", "operator"]
+    empty = pl.DataFrame(RESULT_SCHEMA.empty_table().select(columns))
+    batches = read.scan(store, results_table(source), columns=columns)
+    frames = itertools.chain([empty], map(pl.DataFrame, batches))
+    counts = [frame.filter(condition).group_by(keys).len() for frame in frames]
+    return pl.concat(counts).group_by(keys).agg(pl.col("len").sum()).sort(keys)
 
 
 def _counts(store: Store, source: str) -> list[ResultCount]:

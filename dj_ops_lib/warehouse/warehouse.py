@@ -407,6 +407,16 @@ class Warehouse:
 
         return maintenance.maintain(self._store, table, policy)
 
+    def sources_with_results(self, source: str | None = None) -> list[str]:
+        """The sources of which something was measured, sorted; or `source`, if it is one of them.
+
+        Raises:
+            WarehouseError: The source has no results.
+        """
+        from dj_ops_lib.warehouse import results_inventory
+
+        return results_inventory.sources(self._store, source)
+
     def results_inventory(self, source: str | None = None) -> Inventory:
         """What is kept of measurements, and what waits to be, of one source or of all.
 

@@ -155,6 +155,7 @@ def test_what_cannot_be_asked_again_is_counted_with_the_reason(tmp_path: Path) -
     assert found["measured"] + sum(reasons.values()) == found["sampled"]
     assert any("no commit says" in r and "near_deduplicator" in r for r in reasons)
     assert any("another one than was measured" in r for r in reasons)
+    (made / "videos" / "notes.txt").write_text("an empty folder would be an outage")
     (made / "videos" / "bars.mp4").unlink()
     (made / "videos" / "life.mp4").unlink()
     found = audit(made, "--share", "1", expect=1)
