@@ -87,10 +87,14 @@ CLIP_SCHEMA = pa.schema(
             unit="1/s",
             plot=FRAME_RATE,
         ),
-        _column("num_frames", pa.int64(), "frames in the clip, declared or counted; else null"),
+        _column("num_frames", pa.int64(), "frames of a whole file, declared or counted; else null"),
         _column("estimated_frames", pa.int64(), "duration times average frame rate; at least 1"),
         _column(
-            "duration_s", pa.float64(), "duration of the clip in seconds", unit="s", plot=SECONDS
+            "duration_s",
+            pa.float64(),
+            "duration of the clip, of a file to the end of its last picture",
+            unit="s",
+            plot=SECONDS,
         ),
         _column("container", pa.string(), "demuxer that reads the file, as FFmpeg names it"),
         _column("video_codec", pa.string(), "video codec, as FFmpeg names it"),

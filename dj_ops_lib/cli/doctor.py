@@ -25,6 +25,7 @@ RENDER_CODECS = ("libx264", "aac")
 READABLE = {
     "h264": "H.264",
     "hevc": "HEVC",
+    "vvc": "VVC in MP4",
     "av1": "AV1",
     "vp9": "VP9",
     "vp8": "VP8",
@@ -41,6 +42,7 @@ READABLE = {
     "flashsv2": "Flash Screen Video",
     "theora": "Theora",
     "svq1": "Sorenson Video 1",
+    "dirac": "VC-2",
     "prores": "ProRes",
     "mjpeg": "Motion JPEG",
     "ffv1": "FFV1",

@@ -16,7 +16,14 @@ from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.audio import Hearing
-from dj_ops_lib.media.container import MICROSECONDS, Clock, check_dimensions, main_video, time_zero
+from dj_ops_lib.media.container import (
+    MICROSECONDS,
+    Clock,
+    check_dimensions,
+    main_video,
+    stamps_some,
+    time_zero,
+)
 from dj_ops_lib.media.conventions import bt709_nodes
 from dj_ops_lib.media.delivery import Delivery
 from dj_ops_lib.media.edits import PictureEdits, edited_size, needs_every_frame, video_edits
@@ -40,6 +47,9 @@ if TYPE_CHECKING:
 
 _PAST_END_US = 5 * MICROSECONDS
 """How far past the clip's end packets are read on for the sake of other streams."""
+
+_IN_STEP_US = 2 * MICROSECONDS
+"""How far before a clip decoding begins where one wrong time stamp is set right by the next."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ class ClipPass:
             edits=edits,
             edited=edited,
             bt709=bt709 if is_wide(labels["color_transfer"], labels["color_primaries"]) else (),
-            every_frame=edited or bool(self._vectors),
+            every_frame=edited or bool(self._vectors) or stamps_some(self._container),
         )
 
     def _video_reader(self) -> Position:
@@ -203,6 +213,7 @@ class ClipPass:
         reader = self._reader
         # Sound may lie before the key frame that it is heard with.
         begin_us = self._start_us - (MICROSECONDS // 2 if self._hearing else 0)
+        begin_us -= _IN_STEP_US if stamps_some(self._container) else 0
         if begin_us > 0:
             reader.seek(begin_us)
         held: list[Packet[Any]] = []  # other streams, while a seek may still have to be repeated
@@ -264,10 +275,10 @@ class ClipPass:
         stamp = packet.pts if packet.pts is not None else packet.dts
         time_us = None
         if stamp is not None and packet.size > 0:
-            clock = self._clocks[packet.stream.index]
-            time_us = clock.time_us(stamp)
-            end_us = clock.time_us(stamp + (packet.duration or 0))
-            self._reach.note(end_us, is_video=packet.stream is self._video)
+            clock, is_video = self._clocks[packet.stream.index], packet.stream is self._video
+            time_us = self._reader.times(packet)[1] if is_video else clock.time_us(stamp)
+            end_us = time_us + clock.length_us(packet.duration or 0)
+            self._reach.note(end_us, is_video=is_video)
         if packet.stream.type == "video":
             self._raw.give(packet, time_us)
         elif self._hearing and packet.stream is self._hearing.stream:

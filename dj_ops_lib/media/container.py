@@ -59,7 +59,7 @@ def open_container(uri: str, access: Access) -> Iterator[InputContainer]:
             ) from error
         except av.error.FFmpegError as error:
             raise MediaError(f"{uri}: cannot be opened: {error.strerror}", "corrupt") from error
-        if not _order_is_known(container):
+        if not order_is_known(container):
             container.flags &= ~_GENERATE_PTS
         with container:
             yield container
@@ -68,7 +68,24 @@ def open_container(uri: str, access: Access) -> Iterator[InputContainer]:
             media.close()
 
 
-def _order_is_known(container: InputContainer) -> bool:
+def stamps_some(container: InputContainer) -> bool:
+    """Whether only some packets say when they are shown: in an MPEG program stream.
+
+    One PES packet says it for the first picture that begins in it, and FFmpeg may give that to the
+    picture before. So pictures that come out of the decoder follow one another (`video`).
+    """
+    return container.format.name == "mpeg"
+
+
+def is_without_index(container: InputContainer, video: VideoStream) -> bool:
+    """Whether FFmpeg cannot seek: in a Matroska of whose first packets it has indexed none.
+
+    So it is with VC-2. The seek fails, and two pictures are lost (2026-11-26).
+    """
+    return container.format.name.startswith("matroska") and len(video.index_entries) == 0
+
+
+def order_is_known(container: InputContainer) -> bool:
     """Whether FFmpeg can fill in times of display that a container leaves out, as PyAV asks.
 
     An AVI has none, an MPEG program stream lacks some. FFmpeg knows pictures that others lean on
@@ -76,7 +93,7 @@ def _order_is_known(container: InputContainer) -> bool:
     decoder left alone gives the frames' order of display.
     """
     names = {s.codec_context.name for s in container.streams.video if s.codec_context is not None}
-    return not names & {"h264", "hevc", "vvc"}
+    return not names & {"h264", "hevc", "vvc"} and not stamps_some(container)
 
 
 def main_video(container: InputContainer, uri: str) -> VideoStream:
@@ -90,6 +107,11 @@ def main_video(container: InputContainer, uri: str) -> VideoStream:
             continue
         if stream.codec_context is None:
             raise MediaError(f"{uri}: there is no decoder for its video codec", "unsupported")
+        if stream.codec_context.name == "vvc" and not container.format.name.startswith("mov"):
+            # Its first packet need not be its first picture, as FFmpeg takes it to be: 23 of 100
+            # pictures were before the file's beginning (libvvenc, 2026-11-26).
+            message = f"{uri}: VVC is read from MP4 only; ffmpeg -i FILE -c copy FILE.mp4 makes one"
+            raise MediaError(message, "unsupported")
         return stream
     raise MediaError(f"{uri}: has no video stream", "unsupported")
 
@@ -111,7 +133,7 @@ def time_zero(container: InputContainer, video: VideoStream) -> Fraction:
     if video.start_time is None or video.time_base is None:
         return Fraction(container.start_time or 0, av.time_base)
     zero = video.start_time * video.time_base
-    if container.format.name == "avi" and _order_is_known(container):
+    if container.format.name == "avi" and order_is_known(container):
         # It says when its first frame is decoded; before B-frames, that is shown a frame later.
         index, rate = video.index_entries, video.average_rate
         if video.codec_context.has_b_frames and len(index) > 1:

@@ -17,7 +17,14 @@ import av.error
 
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
-from dj_ops_lib.media.container import MICROSECONDS, Clock, main_video, open_container, time_zero
+from dj_ops_lib.media.container import (
+    MICROSECONDS,
+    Clock,
+    is_without_index,
+    main_video,
+    open_container,
+    time_zero,
+)
 from dj_ops_lib.media.position import NEVER, Position
 from dj_ops_lib.media.probe import frame_rate
 
@@ -104,11 +111,16 @@ def _place(
     with open_container(uri, access) as container:
         video = main_video(container, uri)
         zero = time_zero(container, video) if zero is None else zero
-        survey = _Survey(start_us, end_us, stamped=container.format.name != "avi")
+        stamped = container.format.name != "avi" and not is_without_index(container, video)
+        position = Position(container, video, zero=zero, uri=uri)
+        survey = _Survey(start_us, end_us, stamped=stamped)
         from_us = 0 if counted else start_us
-        for packet, shown_us, decoded_us in packets(container, uri, [video], from_us, zero):
+        for packet, shown_us, decoded_us in packets(
+            container, uri, [video], from_us, zero, position
+        ):
             if not survey.look(packet, shown_us, decoded_us):
                 break
+        survey.stamped &= not position.is_restamped
         if not survey.frames and survey.held_us is None:
             raise MediaError(f"{uri}: no picture lies in the span", "span_out_of_range")
         audio = container.streams.audio
@@ -238,7 +250,12 @@ def copy(
 
 
 def packets(
-    container: InputContainer, uri: str, streams: list[Any], start_us: int, zero: Fraction
+    container: InputContainer,
+    uri: str,
+    streams: list[Any],
+    start_us: int,
+    zero: Fraction,
+    position: Position | None = None,
 ) -> Iterator[tuple[Packet[Any], int, int]]:
     """Packets from the key frame before `start_us` on, with their times of display and decoding.
 
@@ -246,7 +263,7 @@ def packets(
     """
     video = main_video(container, uri)
     clocks = {stream.index: Clock(stream.time_base, zero) for stream in streams}
-    position = Position(container, video, zero=zero, uri=uri)
+    position = position or Position(container, video, zero=zero, uri=uri)
     if start_us > 0:
         position.seek(start_us)
     try:
@@ -259,7 +276,7 @@ def packets(
             if packet.is_corrupt:
                 raise MediaError(f"{uri}: damaged packet", "decode_error")
             if packet.stream is video:
-                decoded_us, shown_us = position.times(packet)
+                decoded_us, shown_us = position.times(packet)[0], position.in_order(packet)
             else:
                 clock = clocks[packet.stream.index]
                 shown_us, decoded_us = clock.time_us(stamps[0]), clock.time_us(stamps[-1])

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import av.error
 
 from dj_ops_lib.errors import MediaError
-from dj_ops_lib.media.container import MICROSECONDS, Clock
+from dj_ops_lib.media.container import MICROSECONDS, Clock, is_without_index, stamps_some
+from dj_ops_lib.media.restamping import restamping
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,18 +45,26 @@ class Position:
         self._uri = uri
         self._clock = Clock(video.time_base, zero)
         self.time_us = self._clock.time_us
-        self._await_key = self._first_due = True
+        self._await_key = self._first_due = self._is_at_beginning = True
         self._clean_from: int | None = None
         self._back_off_us: int | None = None
         self._seek_target_us: int | None = None
         self._reached_us = -NEVER
         self._delay_us = self._delay_frames = 0
+        self._stamps_some = stamps_some(container)
+        self._restamping = restamping(container, video)
+        self._shift_us: int | None = None if self._stamps_some else 0
         self.seeks = 0
 
     @property
     def landed(self) -> bool:
         """Whether the last seek has come out where it should."""
         return self._back_off_us is None
+
+    @property
+    def is_restamped(self) -> bool:
+        """Whether packets have other times than the ffmpeg program gives them."""
+        return self._restamping is not None and self._restamping.changes
 
     def seek(self, target_us: int) -> None:
         """Go to the key frame at or before a time; to the beginning where that fails."""
@@ -71,7 +80,7 @@ class Position:
         """
         while True:
             before_end = None
-            for packet in self._container.demux(*streams):
+            for packet in self._packets(*streams):
                 if packet.size > 0:
                     yield packet
                 elif self.landed:
@@ -97,12 +106,41 @@ class Position:
             self._reached_us = max(self._reached_us, self.times(packet)[0])
         return not self._await_key
 
+    def _packets(self, *streams: Stream) -> Iterator[Packet[Any]]:
+        """Packets from the container, the video's with the times that follow from their order."""
+        seeks = self.seeks
+        for packet in self._container.demux(*streams):
+            if self._restamping is None or packet.stream is not self._video:
+                yield packet
+                continue
+            at_end = packet.size == 0
+            taken: Any = packet
+            found = self._restamping.flush() if at_end else self._restamping.push(taken)
+            for ready in found:
+                self._note_shift(ready)
+                yield ready
+                if seeks != self.seeks:
+                    break
+            if at_end and seeks == self.seeks:
+                yield packet
+            seeks = self.seeks
+
+    def _note_shift(self, packet: Packet[VideoStream]) -> None:
+        if self._shift_us is None and packet.pts is not None and packet.dts is not None:
+            self._shift_us = self._clock.length_us(packet.pts - packet.dts)
+
+    def in_order(self, packet: Packet[VideoStream]) -> int:
+        """A time of display; the n-th picture that is shown has the n-th smallest of a file."""
+        decoded_us, shown_us = self.times(packet)
+        return decoded_us + (self._shift_us or 0) if self._stamps_some else shown_us
+
     def times(self, packet: Packet[VideoStream]) -> tuple[int, int]:
         """When a packet is decoded and when it is shown.
 
         Some have one time stamp only. An AVI shows pictures in the order in which it has them
-        decoded; the first ones of a Matroska file are decoded at a time that nobody knows, but
-        not before those that came before them.
+        decoded, an MPEG program stream later by as much as its first one; the first ones of a
+        Matroska file are decoded at a time that nobody knows, but not before those that came
+        before them.
         """
         reached_us = self._reached_us
         if packet.dts is not None:
@@ -111,16 +149,21 @@ class Position:
             decoded_us = self.time_us(packet.pts)
         else:
             decoded_us = reached_us
-        return decoded_us, self.time_us(packet.pts) if packet.pts is not None else decoded_us
+        if packet.pts is not None:
+            return decoded_us, self.time_us(packet.pts)
+        return decoded_us, decoded_us + (self._shift_us or 0)
 
     def _begin_group(self, packet: Packet[VideoStream]) -> bool:
         """A key packet: where decoding can begin; False if it must begin further back."""
+        if self._await_key and packet.pts is None and packet.dts is None:
+            return False  # nobody knows when it is shown
         shown_us = self.times(packet)[1]
         if not self._has_landed(shown_us):
             return False
         if self._await_key:
             # Frames that are shown before this one lean on pictures that were not decoded.
             self._clean_from, self._first_due = shown_us, True
+            self._is_at_beginning = self._seek_target_us is None or shown_us > self._seek_target_us
         self._await_key = False
         self._note_delay(packet)
         return True
@@ -145,9 +188,14 @@ class Position:
     def _jump(self) -> None:
         assert self._back_off_us is not None
         assert self._seek_target_us is not None
+        if self._shift_us is None and self._reached_us == -NEVER:
+            self._learn_shift()
+        if self._restamping is not None:
+            self._restamping.clear()
         aim_us = max(self._seek_target_us - self._back_off_us, -MICROSECONDS)
         # Some containers do not seek to before their beginning, others only so to all of it.
-        for us in (aim_us, 0) if aim_us < 0 else (aim_us,):
+        ways = (aim_us, 0) if aim_us < 0 else (aim_us,)
+        for us in ways if self.can_seek else ():
             try:
                 self._container.seek(self._clock.ticks(us), stream=self._video, backward=True)
             except av.error.FFmpegError:
@@ -158,6 +206,13 @@ class Position:
         if self.seeks or self._reached_us != -NEVER:
             raise MediaError(f"{self._uri}: cannot seek to {aim_us / 1e6:.3f} s", "decode_error")
         self._back_off_us = None  # nothing was read yet: go on from the beginning
+
+    def _learn_shift(self) -> None:
+        """How much later than it is decoded the file's first picture is shown."""
+        for packet in self._container.demux(self._video):
+            self._note_shift(packet)
+            if self._shift_us is not None:
+                break
 
     # --- the index ------------------------------------------------------------------------
 
@@ -194,6 +249,11 @@ class Position:
         if there + self._delay_frames < len(index):
             shown_us = self.time_us(index[there + self._delay_frames].timestamp)
         return shown_us, index[there].pos - index[here].pos - index[here].size
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether FFmpeg finds its way in the file."""
+        return not is_without_index(self._container, self._video)
 
     @property
     def _index_is_whole(self) -> bool:

@@ -9,8 +9,8 @@ import av.error
 from av.stream import Discard
 
 from dj_ops_lib.errors import MediaError
-from dj_ops_lib.media.container import MICROSECONDS, Clock
-from dj_ops_lib.media.position import NEVER
+from dj_ops_lib.media.container import MICROSECONDS, Clock, stamps_some
+from dj_ops_lib.media.position import NEVER, Position
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -51,6 +51,8 @@ def end_of_pictures(
     for stream in container.streams:
         stream.discard = Discard.default if stream is video else Discard.all
     clock = Clock(video.time_base, zero)
+    if stamps_some(container):
+        return _end_by_order(container, video, zero, declared_s)
     target_us = max(0, round(declared_s * MICROSECONDS) - _LAST_US)
     for from_us in sorted({target_us, 0}, reverse=True):
         try:
@@ -77,6 +79,23 @@ def _read_on(
         elif end_us is not None:
             end_us += frame_us
     return end_us
+
+
+def _end_by_order(
+    container: InputContainer, video: VideoStream, zero: Fraction, declared_s: float
+) -> float | None:
+    """The same where only some packets say when they are shown."""
+    position = Position(container, video, zero=zero, uri="")
+    clock, end_us = Clock(video.time_base, zero), -NEVER
+    try:
+        position.seek(max(0, round(declared_s * MICROSECONDS) - _LAST_US))
+        for packet in position.demux(video):
+            if packet.size > 0 and position.follow(packet):
+                length_us = clock.length_us(packet.duration or 0)
+                end_us = max(end_us, position.in_order(packet) + length_us)
+    except (av.error.FFmpegError, MediaError):
+        return None
+    return end_us / MICROSECONDS if end_us > 0 else None
 
 
 class Reach:

@@ -246,7 +246,7 @@ class SparseReader(VideoReader):
 
         Asked once a group of pictures: without an index a seek may lead back to its beginning.
         """
-        if not self._may_jump or not self._look_ahead:
+        if not self._may_jump or not self._look_ahead or not self.can_seek:
             return None
         self._look_ahead = False
         end_us = NEVER if self._end_us is None else self._end_us

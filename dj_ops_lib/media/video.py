@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ import av.error
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.position import NEVER, Position
+from dj_ops_lib.media.succession import Succession
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -36,6 +37,13 @@ _HEED_SKIP = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp
 
 libdav1d reads it when it opens, and loses pictures for good: 16 of 33 of a clip amid an SVT-AV1
 file, 2 of libaom's (2026-11-26).
+"""
+
+
+_FIRST_ONES_LEAN_ON_NOTHING = frozenset({"vvc"})
+"""Codecs whose file may begin with a key frame that is shown after pictures which follow it.
+
+Their decoders leave out by themselves what leans on pictures before the first.
 """
 
 
@@ -100,12 +108,13 @@ class VideoReader(Position):
         self._context = video.codec_context
         self._start_us = start_us
         self._end_us = end_us
-        self._skips = self._context.codec.name in _HEED_SKIP
+        self._skips = self._context.codec.name in _HEED_SKIP and not self._stamps_some
         self._skip = ""
         self._skipped_to_us = self._before_us = -NEVER
         self._keys: set[int] = set()
         self._before: VideoFrame | None = None
         self._unstamped: list[int] = []
+        self._succession: Succession[VideoFrame] = Succession()
         self._in_window = self._from_beginning = False
         self._past_end = 0
         self._pictures_end_us = start_us
@@ -182,6 +191,7 @@ class VideoReader(Position):
         """The decoder begins anew: nothing that it was fed will come out."""
         self._unstamped.clear()
         self._keys.clear()
+        self._succession.clear()
 
     def _decode(self, packet: Packet[VideoStream]) -> Iterator[Shown]:
         decoded_us, shown_us = self.times(packet)
@@ -208,15 +218,16 @@ class VideoReader(Position):
         try:
             frames = self._context.decode(packet)
         except av.error.EOFError:
-            return
+            frames = []
         except av.error.FFmpegError as error:
             raise self._error(f"decoding fails: {error.strerror}") from error
-        for frame in frames:
-            self.frames_decoded += 1
-            time_us = self._shown_at(frame)
-            key_frame = bool(frame.key_frame) if frame.pts is None else time_us in self._keys
+        self.frames_decoded += len(frames)
+        for frame, time_us in self._timed(frames, is_last=packet is None):
+            is_stamped = frame.pts is not None and time_us == self.time_us(frame.pts)
+            is_stamped &= not self._stamps_some
+            key_frame = time_us in self._keys if is_stamped else bool(frame.key_frame)
             self._keys.discard(time_us)
-            if self._clean_from is not None and time_us < self._clean_from:
+            if self._clean_from is not None and time_us < self._clean_from and not self._is_clean:
                 continue
             if self._is_amiss(frame, time_us):
                 raise KeyFrameError
@@ -230,6 +241,17 @@ class VideoReader(Position):
                 continue
             self._in_window = True
             yield Shown(frame, time_us, key_frame)
+
+    @property
+    def _frame_ticks(self) -> int:
+        """How long a picture is shown on average."""
+        rate, base = self._video.average_rate, self._video.time_base
+        return round(1 / (rate * base)) if rate and base else 1
+
+    @property
+    def _is_clean(self) -> bool:
+        """Whether what is shown before the key frame that decoding began with leans on no other."""
+        return self._is_at_beginning and self._context.codec.name in _FIRST_ONES_LEAN_ON_NOTHING
 
     def _is_amiss(self, frame: VideoFrame, time_us: int) -> bool:
         """Whether pictures are missing before the first one, or it is a key frame that is none."""
@@ -249,12 +271,27 @@ class VideoReader(Position):
             # Shown longer than the window lasts: the picture on screen when it opens.
             yield Shown(self._before, self._start_us, key_frame=bool(self._before.key_frame))
 
-    def _shown_at(self, frame: VideoFrame) -> int:
-        """Time of a decoded frame.
+    def _timed(
+        self, frames: Sequence[VideoFrame], *, is_last: bool
+    ) -> Iterator[tuple[VideoFrame, int]]:
+        """Frames in order of display, with their times.
 
         An AVI has decoding times only; frames come out in order of display, so the n-th takes
-        the n-th smallest of them.
+        the n-th smallest of them. In an MPEG program stream some pictures have a time, and the
+        others follow them.
         """
+        for frame in frames:
+            if not self._stamps_some:
+                yield frame, self._shown_at(frame)
+                continue
+            length = frame.duration or self._frame_ticks
+            for earlier, ticks in self._succession.push(frame, frame.pts, length):
+                yield earlier, self._shown_at(earlier) if ticks is None else self.time_us(ticks)
+        if is_last and self._stamps_some:
+            for earlier, ticks in self._succession.flush():
+                yield earlier, self._shown_at(earlier) if ticks is None else self.time_us(ticks)
+
+    def _shown_at(self, frame: VideoFrame) -> int:
         if frame.pts is not None:
             return self.time_us(frame.pts)
         return heapq.heappop(self._unstamped) if self._unstamped else self._reached_us

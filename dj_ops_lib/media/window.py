@@ -30,7 +30,7 @@ from dj_ops_lib.media.container import (
 from dj_ops_lib.media.cutting import packets
 from dj_ops_lib.media.labels import labels_of
 from dj_ops_lib.media.orientation import Orientation, of_frame
-from dj_ops_lib.media.position import NEVER
+from dj_ops_lib.media.position import NEVER, Position
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -79,8 +79,9 @@ def fetch_window(
         check_dimensions(uri, video.width, video.height, access)
         streams: list[Any] = [video, *container.streams.audio[:1]]
         zero, shift_s = time_zero(container, video), _shift(s.time_base for s in streams)
+        position = Position(container, video, zero=zero, uri=uri)
         needed = _needed(
-            packets(container, uri, streams, start_us, zero), streams, start_us, end_us
+            packets(container, uri, streams, start_us, zero, position), streams, start_us, end_us
         )
         wanted = _Content()
         try:
@@ -94,6 +95,8 @@ def fetch_window(
                     packet.stream = copies[packet.stream.index]
                     writer.mux(packet)
         except (av.error.FFmpegError, ValueError, _UnfitError):  # ValueError: a codec's
+            return None
+        if position.is_restamped:
             return None
     local = dataclasses.replace(access, roots=(str(target.parent),))
     with open_container(str(target), local) as container:

@@ -52,6 +52,7 @@ CUT = [
         ("longhold.mp4", DURATION),
     ),
     *(("program.mpg", DURATION), ("program.mpg", KEYS)),
+    *(("h264.mpg", DURATION), ("h264.mpg", KEYS)),
 ]
 """Files, and splitters that find something in them: two have one key frame, one no scene change."""
 
@@ -77,16 +78,23 @@ def numbers(path: str) -> list[int]:
     return [sum(int(p[8, 10 + 12 * k] > 128) << k for k in range(12)) for p in pictures]
 
 
+PROGRAMS = {
+    "program.mpg": ["mpeg2video", "-q:v", "2", "-bf", "2"],
+    "h264.mpg": ["libx264", "-bf", "3", "-pix_fmt", "yuv420p"],
+}
+"""MPEG program streams that are made here: what ffmpeg is told after `-c:v`."""
+
+
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Files of 100 numbered pictures, of which the header declares the first ones only."""
     folder = tmp_path_factory.mktemp("late")
-    program = folder / "program.mpg"
+    made = {folder / name: codec for name, codec in PROGRAMS.items()}
     command = [find_ffmpeg(), "-v", "error", "-i", str(UNEVEN / "film.mp4"), "-an", "-r", "25"]
     command += ["-fps_mode", "cfr", "-frames:v", "100", "-vf", "setpts=N/25/TB"]
-    command += ["-c:v", "mpeg2video", "-q:v", "2", "-bf", "2", "-g", "25", str(program)]
-    subprocess.run(command, check=True)
-    return lambda name: program if name == program.name else LATE / name
+    for path, codec in made.items():
+        subprocess.run([*command, "-c:v", *codec, "-g", "25", str(path)], check=True)
+    return lambda name: folder / name if name in PROGRAMS else LATE / name
 
 
 @pytest.mark.parametrize(("name", "splitter"), CUT)
