@@ -53,21 +53,24 @@ def histogram_svg(
         bars: Largest number of bars; neighbouring bins are merged to get there.
     """
     edges = histogram.edges
-    drawn = _Drawn(histogram, bars)
-    limits = [edges.position(t) for t in thresholds if t is not None]
-    near = 2 * (drawn.last - drawn.first)
-    seen = [
-        p for p in limits if 0 <= p <= edges.bins and drawn.first - near <= p <= drawn.last + near
+    shown = histogram.bars(bars)
+    first, end, step = shown.first, shown.end, shown.step
+    drawn = [
+        (first + (i + 0.5) * step, every, kept)
+        for i, (every, kept) in enumerate(zip(shown.counts, shown.kept, strict=True))
     ]
-    left, right = min((drawn.first, *seen)), max((drawn.last, *seen))
+    limits = [edges.position(t) for t in thresholds if t is not None]
+    near = 2 * (end - first)
+    seen = [p for p in limits if 0 <= p <= edges.bins and first - near <= p <= end + near]
+    left, right = min((first, *seen)), max((end, *seen))
     if histogram.below:
-        left -= 2 * drawn.step
-        drawn.add(left + drawn.step / 2, histogram.below, histogram.kept[0])
+        left -= 2 * step
+        drawn.append((left + step / 2, histogram.below, histogram.kept[0]))
     if histogram.above:
-        right += 2 * drawn.step
-        drawn.add(right - drawn.step / 2, histogram.above, histogram.kept[-1])
+        right += 2 * step
+        drawn.append((right - step / 2, histogram.above, histogram.kept[-1]))
     scale = (_RIGHT - _LEFT) / (right - left)
-    tallest = max((1, *(every for _, every, _ in drawn.bars)))
+    tallest = max((1, *(every for _, every, _ in drawn)))
 
     def x(position: float) -> int:
         return round(_LEFT + (position - left) * scale)
@@ -76,11 +79,11 @@ def histogram_svg(
         return max(2, round(count / tallest * (_FLOOR - _TOP))) if count else 0
 
     paths = {_ALL: "", _KEPT: ""}
-    for middle, every, kept in drawn.bars:
+    for middle, every, kept in drawn:
         for colour, tall in ((_ALL, height(every)), (_KEPT, height(kept))):
             if tall and not (colour == _ALL and tall == height(kept)):
                 paths[colour] += f"M{x(middle)} {_FLOOR}v-{tall}"
-    thickness = max(2, int(drawn.step * scale) - 1)
+    thickness = max(2, int(step * scale) - 1)
     shapes = [
         f'<path stroke="{colour}" stroke-width="{thickness}" d="{path}"/>'
         for colour, path in paths.items()
@@ -97,32 +100,6 @@ def histogram_svg(
         f"{escape(_title(histogram, thresholds))}</text>"
         f"{_axis(histogram, left, right, x)}</g></svg>"
     )
-
-
-class _Drawn:
-    """The bars between the edges, as (middle, rows, rows kept), in bins from the lowest edge.
-
-    Attributes:
-        first: Where they begin.
-        last: Where they end.
-        step: How many bins make one.
-        bars: The bars.
-    """
-
-    def __init__(self, histogram: Histogram, most: int) -> None:
-        every, kept = histogram.counts[1:-1], histogram.kept[1:-1]
-        filled = [i for i, count in enumerate(every) if count] or [0, histogram.edges.bins - 1]
-        self.first, self.last = filled[0], filled[-1] + 1
-        self.step = -(-(self.last - self.first) // most)
-        self.bars: list[tuple[float, int, int]] = []
-        for start in range(self.first, self.last, self.step):
-            own = slice(start, start + self.step)
-            self.add(start + self.step / 2, sum(every[own]), sum(kept[own]))
-        self.last = self.first + len(self.bars) * self.step
-
-    def add(self, middle: float, every: int, kept: int) -> None:
-        """Add a bar."""
-        self.bars.append((middle, every, kept))
 
 
 def _axis(histogram: Histogram, left: float, right: float, x: Callable[[float], int]) -> str:

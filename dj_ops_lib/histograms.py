@@ -98,6 +98,28 @@ FRAME_RATE = Edges.linear(0, 120, 60)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Bars:
+    """What is drawn of a histogram between its edges.
+
+    Attributes:
+        first: The bin that the first bar begins with, from 0.
+        step: Bins a bar.
+        counts: Rows a bar.
+        kept: Likewise, of the rows that are kept.
+    """
+
+    first: int
+    step: int
+    counts: tuple[int, ...]
+    kept: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        """The bin that the last bar ends before; may lie behind the last bin."""
+        return self.first + self.step * len(self.counts)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Histogram:
     """How one statistic is distributed over rows.
 
@@ -134,6 +156,17 @@ class Histogram:
     def values(self) -> int:
         """Rows that have a number."""
         return sum(self.counts)
+
+    def bars(self, most: int) -> Bars:
+        """The bins from the first to the last that has rows, merged to so many bars at most."""
+        every, kept = self.counts[1:-1], self.kept[1:-1]
+        filled = [i for i, count in enumerate(every) if count] or [0, self.edges.bins - 1]
+        first, end = filled[0], filled[-1] + 1
+        step = -(-(end - first) // most)
+        own = [slice(start, start + step) for start in range(first, end, step)]
+        return Bars(
+            first, step, tuple(sum(every[s]) for s in own), tuple(sum(kept[s]) for s in own)
+        )
 
     def __add__(self, other: Histogram) -> Histogram:
         """The histogram of both's rows.

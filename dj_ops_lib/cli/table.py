@@ -16,7 +16,10 @@ from dj_ops_lib.cli.records import print_records, shown
 from dj_ops_lib.errors import WarehouseError
 
 if TYPE_CHECKING:
+    from dj_ops_lib.histograms import Histogram
     from dj_ops_lib.warehouse.diff import Distribution, Shift
+
+_TOPS = "▁▂▃▄▅▆▇█"
 
 app = typer.Typer(help="Look at the warehouse's tables and keep them.", no_args_is_help=True)
 
@@ -202,6 +205,44 @@ def _shift(moved: Shift) -> dict[str, str]:
         "5 % ... 95 %": both(lambda d: f"{_quantile(d, 0.05)} ... {_quantile(d, 0.95)}"),
         "PSI": shown(moved.psi),
         "shift": verdict(moved.psi),
+    }
+
+
+@app.command()
+def histograms(
+    table: TableArgument,
+    shards: Annotated[
+        list[str] | None, typer.Option("--shard", help="Only this one; may be given again.")
+    ] = None,
+    warehouse: WarehouseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how every statistic is distributed, over all shards or some, without reading a row."""
+    found = open_warehouse(warehouse).histograms(table, shards)
+    if as_json:
+        counted = [h.to_record() for h in found.total]
+        typer.echo(json.dumps({"statistics": counted, "unknown": found.unknown}))
+        return
+    console = Console()
+    print_records(console, [_distribution(h) for h in found.total if h.values])
+    for shard in found.unknown:
+        console.print(f"shard {shard} was written without histograms and is in none of these")
+
+
+def _distribution(histogram: Histogram) -> dict[str, str | int]:
+    bars, edges = histogram.bars(16), histogram.edges.values
+    tallest = max((1, *bars.counts))
+    tops = (" " if not n else _TOPS[(len(_TOPS) * n - 1) // tallest] for n in bars.counts)
+    last = edges[min(bars.end, histogram.edges.bins)]
+    return {
+        "statistic": histogram.column,
+        "rows": histogram.values,
+        "kept": sum(histogram.kept),
+        "below": histogram.below,
+        "from": shown(edges[bars.first]),
+        "bins": "".join(tops),
+        "to": f"{shown(last)} {histogram.unit or ''}".strip(),
+        "above": histogram.above,
     }
 
 

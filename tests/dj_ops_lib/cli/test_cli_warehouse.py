@@ -162,3 +162,16 @@ def test_takedown_takes_ids_hashes_and_a_list_and_reports_what_it_touched(wareho
 def test_a_takedown_of_nothing_or_nonsense_is_refused(warehouse, arguments, message):
     with pytest.raises(WarehouseError, match=message):
         dj("takedown", *arguments)
+
+
+def test_histograms_show_each_statistic_over_all_shards_or_one(warehouse):
+    write(warehouse, 5)  # 0 to 4 s: 0 is below the edges
+    found = dj("table", "histograms", TABLE, "--json")
+    (duration,) = (s for s in json.loads(found)["statistics"] if s["column"] == "duration_s")
+    counts = [0] * duration["first"] + duration["counts"]
+    assert counts[0] == 1
+    # Eight bins a decade from 0.1 on: 1 s is the 8th, 2 the 10th, 3 the 11th, 4 the 12th, from 0.
+    assert [i - 1 for i, n in enumerate(counts) if n] == [-1, 8, 10, 11, 12]
+    (line,) = (s for s in dj("table", "histograms", TABLE).splitlines() if "duration_s" in s)
+    assert line.split() == ["duration_s", "5", "5", "1", "1", "█", "███", "4.217", "s", "0"]
+    assert "duration_s" not in dj("table", "histograms", TABLE, "--shard", "0009")

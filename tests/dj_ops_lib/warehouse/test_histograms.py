@@ -141,6 +141,7 @@ def test_a_restore_counts_the_rows_that_come_back_and_not_those_taken_down(two_s
     old = two_shards.version(TABLE)
     two_shards.takedown([Tombstone("source_id", "video-00000-9")], reason="asked")
     write(two_shards, "00000", [])
+    write(two_shards, "00002", rows_of("00002", 15, 4))  # not there any more once restored
     two_shards.restore(TABLE, old)
     assert sum(assert_right(two_shards)["duration_s"].counts) == 139
     assert_right(two_shards, {"00001"})
@@ -172,6 +173,18 @@ def test_a_shard_of_a_new_layout_counts_the_older_ones_anew_that_it_takes_entrie
     assert sum(assert_right(two_shards)["duration_s"].counts) == len(stored(two_shards)) < 140
     for shard in ("00000", "00001", "n0"):
         assert_right(two_shards, {shard})
+
+
+def test_rows_taken_down_while_they_are_written_are_not_counted(two_shards):
+    def batches():
+        rows = rows_of("00000", 60, 1)
+        for part in (rows[:30], rows[30:]):
+            yield from pa.Table.from_pylist(part, schema=SCHEMA).to_batches()
+            two_shards.takedown([Tombstone("source_id", "video-00001-7")], reason="asked")
+        two_shards.takedown([Tombstone("source_id", "video-00000-5")], reason="asked")
+
+    two_shards.replace_shard(TABLE, "00000", batches(), schema=SCHEMA, provenance=Provenance())
+    assert sum(assert_right(two_shards)["duration_s"].counts) == 59 + 79
 
 
 def test_older_versions_keep_their_own(two_shards):
@@ -245,6 +258,7 @@ def test_the_relation_says_the_same_and_adds_up_in_sql(two_shards):
     put(two_shards, other, "00000", 0, rows=rows, schema=SCHEMA)
     old = two_shards.version(TABLE)
     write(two_shards, "00001", rows_of("00001", 12, 8))
+    write(two_shards, "00002", rows_of("00002", 12, 8))
     two_shards.restore(TABLE, old)
     write(two_shards, "00001", rows_of("00001", 30, 9))
     two_shards.takedown([Tombstone("source_id", "video-00000-9")], reason="asked")
