@@ -1,7 +1,7 @@
 """A program that is killed while it measures, folds, prunes and takes down; it never stops itself.
 
-Usage: python results_victim.py URI SEED. It begins when a line arrives on stdin. Two threads work
-on the same shards, as two runs would; each says what it begins and has done, a line each:
+Usage: python results_victim.py URI SEED. It begins when a line arrives on stdin. Two runs measure
+for the same shards, a third thread removes; each says what it begins and has done, a line each:
 
     t begin flush SHARD 17,18      facts are about to be put into a file
     t done flush SHARD 17,18       they are in a file, or in the table
@@ -9,7 +9,7 @@ on the same shards, as two runs would; each says what it begins and has done, a 
     t begin takedown 3
     t begin prune 1
 
-A fact is a number; the clip that it is about is its remainder by CLIPS, its operator by OPERATORS.
+A fact is a number: four in a row are about one clip, and their operators take turns.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from dj_ops_lib.warehouse.results_inventory import Chosen
 from dj_ops_lib.warehouse.tombstones import Tombstone
 
 SOURCE = "demo"
-SHARDS = 3
-CLIPS = 400
+SHARDS = 2
 OPERATORS = 7
 PRUNED = 2
 """Operators whose results are pruned: the first of them."""
 
 
 def clip_of(fact: int) -> str:
-    return f"clip{fact % CLIPS}"
+    return f"clip{fact // 4}"
 
 
 def operator_of(fact: int) -> str:
@@ -71,39 +70,54 @@ class _Said:
             print(*words, flush=True)
 
 
-def measure(warehouse: Warehouse, chance: random.Random, first: int, say: _Said) -> None:
+class _Numbers:
+    """Facts are numbered on from the first."""
+
+    def __init__(self, first: int) -> None:
+        self._lock = threading.Lock()
+        self.next = first
+
+    def take(self, count: int) -> list[int]:
+        with self._lock:
+            self.next += count
+            return list(range(self.next - count, self.next))
+
+
+def measure(
+    name: str, warehouse: Warehouse, chance: random.Random, numbered: _Numbers, say: _Said
+) -> None:
     """Run after run: each takes along what was left, flushes a few times, and folds."""
-    number = first
     while True:
         shard = str(chance.randrange(SHARDS))
         results = warehouse.results(SOURCE, shard, "stage")
         results.left_over()
         for _ in range(chance.randrange(1, 4)):
-            numbers = list(range(number, number + chance.randrange(1, 30)))
-            number = numbers[-1] + 1
+            numbers = numbered.take(chance.randrange(1, 30))
             told = (shard, ",".join(map(str, numbers)))
-            say("measure begin flush", *told)
+            say(f"{name} begin flush", *told)
             results.add(facts(numbers, shard))
-            say("measure done flush", *told)
+            say(f"{name} done flush", *told)
         if chance.random() < 0.8:  # else it ends as a killed run does
-            say("measure begin fold", shard)
+            say(f"{name} begin fold", shard)
             results.fold(RESULT_SCHEMA.empty_table(), Provenance(run_id="victim"))
-            say("measure done fold", shard)
+            say(f"{name} done fold", shard)
 
 
-def remove(warehouse: Warehouse, chance: random.Random, say: _Said) -> None:
-    """Takedowns and prunings, beside the runs."""
+def remove(
+    name: str, warehouse: Warehouse, chance: random.Random, numbered: _Numbers, say: _Said
+) -> None:
+    """Takedowns of what is measured just now, and prunings, beside the runs."""
     while True:
         if chance.random() < 0.5:
-            clip = chance.randrange(CLIPS)
-            say("remove begin takedown", clip)
+            clip = (numbered.next - chance.randrange(40)) // 4
+            say(f"{name} begin takedown", clip)
             warehouse.takedown([Tombstone("source_id", f"clip{clip}")], even_if_unknown=True)
-            say("remove done takedown", clip)
+            say(f"{name} done takedown", clip)
         elif warehouse.exists(f"{SOURCE}/results"):
             operator = chance.randrange(PRUNED)
-            say("remove begin prune", operator)
+            say(f"{name} begin prune", operator)
             warehouse.prune_results(Chosen(operator=f"operator{operator}"), remove=True)
-            say("remove done prune", operator)
+            say(f"{name} done prune", operator)
 
 
 def main(uri: str, seed: int) -> None:
@@ -112,11 +126,9 @@ def main(uri: str, seed: int) -> None:
     warehouse, say = Warehouse(uri), _Said()
     print("ready", flush=True)
     sys.stdin.readline()
-    works = (
-        (measure, warehouse, random.Random(seed), seed * 1_000_000, say),
-        (remove, warehouse, random.Random(-seed), say),
-    )
-    for function, *arguments in works:
+    numbered = _Numbers(seed * 1_000_000)
+    for function, name in ((measure, "one"), (measure, "two"), (remove, "three")):
+        arguments = (name, warehouse, random.Random(f"{name}{seed}"), numbered, say)
         threading.Thread(target=function, args=arguments, daemon=True).start()
     sys.stdin.read()
 

@@ -92,7 +92,7 @@ def kill(victim: subprocess.Popen, chance: random.Random) -> list[str]:
     assert victim.stdout.readline() == "ready\n", victim.stderr.read()
     victim.stdin.write("go\n")
     victim.stdin.flush()
-    said = [victim.stdout.readline() for _ in range(chance.randrange(1, 16))]
+    said = [victim.stdout.readline() for _ in range(chance.randrange(1, 24))]
     time.sleep(chance.uniform(0, 0.1))  # any moment of an operation
     assert victim.poll() is None, victim.stderr.read()
     victim.kill()
