@@ -78,8 +78,8 @@ error row with its line number."""
 
 _MEDIA = """Each clip with its video: where it is, whether it can be read, and what its header says.
 
-Nothing is decoded. `availability` is ok, missing, forbidden, io_error, corrupt, unsupported or
-too_large; a clip whose video is not ok stays here as an error row."""
+Nothing is decoded. `availability` is ok, missing, forbidden, io_error, changed, corrupt,
+unsupported or too_large; a clip whose video is not ok stays here as an error row."""
 
 
 def recipe_assets(recipe: Recipe, config: SourceConfig) -> list[dg.AssetsDefinition]:

@@ -57,10 +57,11 @@ CLIP_SCHEMA = pa.schema(
         _column("video_uri", pa.string(), "path or URI of the video file"),
         _column("media_id", pa.string(), "content identity of the file: sha256:... or etag:..."),
         _column("media_bytes", pa.int64(), "size of the file in bytes"),
+        _column("media_state", pa.string(), "the file's mtime:... or etag:... when it was read"),
         _column(
             "availability",
             pa.string(),
-            "ok, missing, forbidden, io_error, corrupt, unsupported or too_large",
+            "ok, missing, forbidden, io_error, changed, corrupt, unsupported or too_large",
         ),
         _column("start_s", pa.float64(), "start in the file in seconds; null: its beginning"),
         _column("end_s", pa.float64(), "end in the file in seconds, exclusive; null: its end"),
@@ -191,6 +192,7 @@ class Clip:
     video_uri: str | None = None
     media_id: str | None = None
     media_bytes: int | None = None
+    media_state: str | None = None
     availability: str | None = None
     start_s: float | None = None
     end_s: float | None = None

@@ -15,6 +15,7 @@ ERROR_CLASSES = frozenset(
         "too_large",
         "forbidden",
         "io_error",
+        "changed",
         "decode_error",
         "span_out_of_range",
         "timeout",
@@ -28,7 +29,7 @@ ERROR_CLASSES = frozenset(
 MALFORMED = "malformed_annotation"
 """`error.class` of an annotation entry, or a part of one, that cannot be used."""
 
-PATH_CLASSES = frozenset(["missing", "forbidden", "io_error"])
+PATH_CLASSES = frozenset(["missing", "forbidden", "io_error", "changed"])
 """Those of a path: no fact about what the file holds, so never shared by clips of equal content,
 and looked at again by every run."""
 
@@ -63,7 +64,8 @@ class MediaError(DjError):
         message: What is wrong, naming the file.
         error_class: The value for the clip's `error.class`: `missing`,
             `corrupt`, `unsupported`, `too_large`, `forbidden`, `decode_error`,
-            `span_out_of_range`, `timeout`, `out_of_memory`, `decoder_crash` or `io_error`.
+            `span_out_of_range`, `timeout`, `out_of_memory`, `decoder_crash`, `io_error` or
+            `changed`.
     """
 
     def __init__(self, message: str, error_class: str) -> None:

@@ -33,10 +33,12 @@ class StoredFailure:
     Attributes:
         error: The row's `error`.
         of_this_run: Whether this run, before it was interrupted, made the attempt.
+        payload: What was found all the same.
     """
 
     error: dict[str, Any]
     of_this_run: bool
+    payload: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class KnownResults:
@@ -141,7 +143,9 @@ class KnownResults:
         failed = self._load().filter(pl.col("error").is_not_null())
         hits = _with_places(fingerprints, failed) if len(failed) else failed
         return {
-            row["_place"]: StoredFailure(row["error"], row["_of_this_run"])
+            row["_place"]: StoredFailure(
+                row["error"], row["_of_this_run"], json.loads(row["payload"] or "{}")
+            )
             for row in hits.to_dicts()
         }
 

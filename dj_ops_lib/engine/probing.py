@@ -12,8 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -40,6 +39,9 @@ from dj_ops_lib.operator import Annotator, Column
 from dj_ops_lib.report import StageReport
 from dj_ops_lib.warehouse import OperatorUse, Warehouse
 
+if TYPE_CHECKING:
+    from dj_ops_lib.media.sightings import Sighting
+
 MEDIA = "media"
 AVAILABILITY = PATH_CLASSES | {"corrupt", "unsupported", "too_large"}
 """Error classes that are a file's `availability` too; others (a crash) make it `corrupt`."""
@@ -47,6 +49,7 @@ AVAILABILITY = PATH_CLASSES | {"corrupt", "unsupported", "too_large"}
 LOOKUPS = 16
 """Files whose state is asked for at a time; an object store takes 10 to 50 ms to answer."""
 
+_IDENTITY = ("media_id", "media_bytes")
 _FILE_COLUMNS = [
     "media_id",
     "media_bytes",
@@ -80,7 +83,7 @@ class Probe(Annotator):
     """
 
     name: ClassVar[str] = MEDIA
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     columns: ClassVar[tuple[Column, ...]] = tuple(
         Column(n, CLIP_SCHEMA.field(n).type, n) for n in _FILE_COLUMNS
     )
@@ -96,18 +99,26 @@ def probe_task(task: Task, access: Access) -> Outcome:
     """Identify and probe one file; runs in a worker process."""
     from dj_ops_lib.media.fetch import identify
     from dj_ops_lib.media.probe import probe
+    from dj_ops_lib.media.sightings import check
 
     started = time.process_time()
     uri = task.clip.video_uri or ""
+    named: dict[str, Any] = {}
     try:
-        header = dataclasses.asdict(probe(uri, access))
-        media_id, size = identify(uri, access)
+        try:
+            header = dataclasses.asdict(probe(uri, access))
+        finally:  # a file that is not understood has content, too, which a takedown may name
+            named = dict(zip(_IDENTITY, identify(uri, access), strict=True))
+            check(task.clip, access)
     except NOT_THE_CLIPS_FAULT:
         raise
     except Exception as error:  # a stranger's file may raise anything; it costs this file only
-        outcome = Outcome.failed(task, failure_at(task, access, error, "corrupt"))
-        return dataclasses.replace(outcome, cpu_seconds=time.process_time() - started)
-    found = header | {"media_id": media_id, "media_bytes": size}
+        failure = failure_at(task, access, error, "corrupt")
+        if failure.error_class in PATH_CLASSES:
+            named = {}
+        measurement = Measurement(named, failure=failure)
+        return Outcome({MEDIA: measurement}, time.process_time() - started)
+    found = header | named
     columns = {name: found[name] for name in _FILE_COLUMNS}
     result = json.dumps([header["duration_s"], header["num_frames"]])
     return Outcome({MEDIA: Measurement(columns, result)}, time.process_time() - started)
@@ -172,12 +183,21 @@ def probe_shard(
 
 @dataclasses.dataclass(slots=True)
 class _File:
-    """What is known about one file: its facts, or its error."""
+    """What is known about one file: its facts, or its error and then its identity at most."""
 
     uri: str | None = None
+    seen: Sighting | None = None
     fingerprint: str | None = None
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     error: dict[str, Any] | None = None
+
+    def clip(self, source: str, shard: str, source_id: str | None) -> Clip:
+        """The file as a task, with what was seen of it."""
+        seen = (None, None) if self.seen is None else (self.seen.size, self.seen.state)
+        size, state = seen
+        return Clip(
+            "", source, shard, source_id, video_uri=self.uri, media_bytes=size, media_state=state
+        )
 
 
 class _Files:
@@ -199,13 +219,16 @@ class _Files:
             OutageError: It is not there, and neither is what it should lie under.
         """
         from dj_ops_lib.media.fetch import check_roots
+        from dj_ops_lib.media.sightings import look
 
         file = self.of[source_id] = _File(uri)
         try:
             if uri is None:
                 check_roots(self._options.access)
                 raise MediaError(f"no file for '{source_id}' under the media root", "missing")
-            file.fingerprint = self._operator.fingerprint(file_state(uri, self._options.access))
+            access = self._options.access
+            file.seen = look(uri, access)
+            file.fingerprint = self._operator.fingerprint(file_state(uri, access, file.seen))
         except MediaError as error:
             file.error = Failure(error.error_class, str(error)).as_error(MEDIA, 1)
 
@@ -232,9 +255,9 @@ class _Files:
                 failure.of_this_run
                 or not self._options.may_try(failure.error["class"], failure.error["attempts"])
             ):
-                file.error = failure.error
+                file.error, file.facts = failure.error, dict(failure.payload)
             else:
-                clip = Clip("", self._source, self._shard, source_id, video_uri=file.uri)
+                clip = file.clip(self._source, self._shard, source_id)
                 tried = failure.error["attempts"] if failure is not None else 0
                 operators = ((MEDIA, self._operator),)
                 tasks.append(Task(clip, operators, (file.fingerprint or "",), tried))
@@ -248,18 +271,23 @@ class _Files:
                 found = measurement.failure
                 attempts = tasks[position].attempts + 1
                 file.error = found.as_error(MEDIA, attempts)
+                file.facts = dict(measurement.columns)
         return set(ids)
 
 
-def file_state(uri: str, access: Access) -> str:
-    """Changes when the file does, as far as its directory or object store tells."""
-    from dj_ops_lib.media.fetch import identify, resolve
+def file_state(uri: str, access: Access, seen: Sighting | None = None) -> str:
+    """Changes when the file does, as far as its directory or object store tells.
 
-    path = resolve(uri, access)
-    if "://" in path:
-        return digest(path, identify(path, dataclasses.replace(access, identity="etag")))
-    status = Path(path).stat()
-    return digest(path, status.st_size, status.st_mtime_ns)
+    Args:
+        uri: The file.
+        access: What may be read.
+        seen: What it looks like, if that is known already.
+    """
+    from dj_ops_lib.media.fetch import resolve
+    from dj_ops_lib.media.sightings import look
+
+    seen = seen or look(uri, access)
+    return digest(resolve(uri, access), seen.size, seen.state)
 
 
 def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
@@ -268,9 +296,10 @@ def _row(row: dict[str, Any], file: _File) -> dict[str, Any]:
     if file.error is not None:
         word = file.error["class"]
         row |= {"availability": word if word in AVAILABILITY else "corrupt", "keep": False}
-        return row
+        return row | {name: file.facts.get(name) for name in _IDENTITY}
     duration, frames = json.loads(file.facts[RESULT])
     row |= {name: file.facts[name] for name in _FILE_COLUMNS} | {"availability": "ok"}
+    row["media_state"] = None if file.seen is None else file.seen.state
     if row["start_s"] is None and row["end_s"] is None:
         row |= {"duration_s": duration, "num_frames": frames}
     else:

@@ -85,7 +85,7 @@ def _row(
         "operator": operator.name,
         "digest": bytes.fromhex(fingerprint[:32]),
         "subject": bytes.fromhex(fingerprint[32:]),
-        "payload": None if failure is not None else json.dumps(payload, ensure_ascii=False),
+        "payload": json.dumps(payload, ensure_ascii=False) if payload or failure is None else None,
         "result": found.result,
         "error": error,
         "at": now,

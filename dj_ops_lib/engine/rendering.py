@@ -13,6 +13,7 @@ import collections
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -132,8 +133,9 @@ def render_shard(
     operator = Render(folder=place_of_files.uri, rendering=rendering)
     making.record_files(_uris(rows, operator))
     known = KnownResults(making.results, (RENDERED,))
+    before = _sizes(warehouse, f"{recipe_folder}/{RENDERED}", shard)
     passes = making.passes(render_task)
-    files = _made(warehouse, rows, operator, place_of_files, options, known, passes)
+    files = _made(warehouse, rows, operator, place_of_files, options, known, passes, before)
     touched = sum(files[s].tried for s in rows["signature"])
     if options.share is not None:
         return making.leave(touched=touched, tallies=[])
@@ -239,10 +241,11 @@ def _made(
     options: EngineOptions,
     known: KnownResults,
     passes: Passes,
+    before: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, _File]:
     """The files of the clips, by signature, without those that a takedown has named meanwhile."""
     try:
-        return _render(rows, operator, place_of_files, options, known, passes)
+        return _render(rows, operator, place_of_files, options, known, passes, before)
     finally:
         gone = warehouse.taken_down(rows.to_arrow())
         place_of_files.remove(operator.rendering.name(s) for s in gone)
@@ -255,10 +258,12 @@ def _render(
     options: EngineOptions,
     known: KnownResults,
     passes: Passes,
+    before: Mapping[str, int],
 ) -> dict[str, _File]:
     """The files of the clips, by signature; clips of equal content share one.
 
-    It is made of the first of them whose video can be read.
+    It is made of the first of them whose video can be read. One that is there is trusted where the
+    rows of the shard have its size (`before`, by URI); a worker looks into any other.
     """
     apart = rows.unique(["signature", "video_uri"], keep="first", maintain_order=True)
     clips: dict[str, list[Clip]] = {}
@@ -271,12 +276,17 @@ def _render(
     tasks: list[Task] = []
     for place, signature in enumerate(list(clips)):
         failure = failures.get(place)
-        if there := stored.get(operator.rendering.name(signature)):
+        there = stored.get(operator.rendering.name(signature))
+        if there is not None and before.get(there.uri) == there.size:
             columns = {"rendered_uri": there.uri, "rendered_bytes": there.size}
             files[signature] = _File(columns, "found")
-        elif failure is not None and (
-            failure.of_this_run
-            or not options.may_try(failure.error["class"], failure.error["attempts"])
+        elif (
+            there is None
+            and failure is not None
+            and (
+                failure.of_this_run
+                or not options.may_try(failure.error["class"], failure.error["attempts"])
+            )
         ):
             files[signature] = _File(error=failure.error)
         else:
@@ -289,11 +299,21 @@ def _render(
             task, found = tasks[position], outcome.measurements[RENDERED]
             failed, signature = found.failure, task.clip.signature or ""
             error = failed.as_error(RENDERED, task.attempts + 1) if failed is not None else None
-            files[signature] = _File(found.columns, found.result, error, tried=True)
+            tried = found.result != "found"
+            files[signature] = _File(found.columns, found.result, error, tried)
             if failed is not None and failed.error_class in PATH_CLASSES and clips[signature]:
                 again.append(dataclasses.replace(task, clip=clips[signature].pop(0)))
         tasks = again
     return files
+
+
+def _sizes(warehouse: Warehouse, table: str, shard: str) -> dict[str, int]:
+    """Bytes of the files that the rows of a shard name, by URI."""
+    if not warehouse.exists(table):
+        return {}
+    columns = [column.name for column in RENDERED_COLUMNS]
+    batches = warehouse.read_shard(table, shard, columns=columns, where="rendered_uri IS NOT NULL")
+    return {r["rendered_uri"]: r["rendered_bytes"] for b in batches for r in b.to_pylist()}
 
 
 def _with_files(rows: pl.DataFrame, files: Mapping[str, _File]) -> pl.DataFrame:

@@ -20,9 +20,11 @@ from av.container.core import Flags
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import DEMUXERS, PROTOCOLS, Access
+from dj_ops_lib.media.sightings import unchanged
 
 MICROSECONDS = 1_000_000
 
@@ -38,31 +40,38 @@ _UNSUPPORTED = (
 
 
 @contextlib.contextmanager
-def open_container(uri: str, access: Access) -> Iterator[InputContainer]:
+def open_container(uri: str, access: Access, clip: Clip | None = None) -> Iterator[InputContainer]:
     """The container at `uri`, its header read.
 
+    Args:
+        uri: The file.
+        access: What may be read.
+        clip: If given, the file must still be the one that this clip's row tells of.
+
     Raises:
-        MediaError: `corrupt`, `unsupported`, or what `fetch.resolve` raises.
+        MediaError: `corrupt`, `unsupported`, `changed`, or what `fetch.resolve` raises.
     """
     media = fetch.open_media(uri, access)
+    same = unchanged(media, clip, access) if clip is not None else contextlib.nullcontext()
     try:
-        try:
-            # 1 MiB: an object store is asked for ranges of that size, not of 32 KiB.
-            container = av.open(
-                media, "r", options=_OPTIONS, metadata_errors="replace", buffer_size=2**20
-            )
-        except _UNSUPPORTED as error:
-            raise MediaError(
-                f"{uri}: not one of the formats that are read ({', '.join(DEMUXERS)}): "
-                f"{error.strerror}",
-                "unsupported",
-            ) from error
-        except av.error.FFmpegError as error:
-            raise MediaError(f"{uri}: cannot be opened: {error.strerror}", "corrupt") from error
-        if not order_is_known(container):
-            container.flags &= ~_GENERATE_PTS
-        with container:
-            yield container
+        with same:
+            try:
+                # 1 MiB: an object store is asked for ranges of that size, not of 32 KiB.
+                container = av.open(
+                    media, "r", options=_OPTIONS, metadata_errors="replace", buffer_size=2**20
+                )
+            except _UNSUPPORTED as error:
+                raise MediaError(
+                    f"{uri}: not one of the formats that are read ({', '.join(DEMUXERS)}): "
+                    f"{error.strerror}",
+                    "unsupported",
+                ) from error
+            except av.error.FFmpegError as error:
+                raise MediaError(f"{uri}: cannot be opened: {error.strerror}", "corrupt") from error
+            if not order_is_known(container):
+                container.flags &= ~_GENERATE_PTS
+            with container:
+                yield container
     finally:
         if not isinstance(media, str):
             media.close()

@@ -37,11 +37,12 @@ def decode(clip: Clip, wanted: Sequence[tuple[Need, Observer]], access: Access) 
         access: What may be read.
 
     Raises:
-        MediaError: The file cannot be opened (as `probe.probe`), is damaged or ends early
+        MediaError: The file cannot be opened (as `probe.probe`), is another one than the clip's row
+            tells of (`changed`), is damaged or ends early
             inside the clip (`decode_error`), or holds nothing of it (`span_out_of_range`).
             Observers have then seen a part of the clip only.
     """
     if clip.video_uri is None:
         raise MediaError(f"clip {clip.clip_id}: no video file is known for it", "missing")
-    with open_container(clip.video_uri, access) as container:
+    with open_container(clip.video_uri, access, clip) as container:
         return ClipPass(container, clip, clip.video_uri, wanted, access).run()

@@ -43,7 +43,13 @@ def resolve_blob(uri: str, access: Access) -> str:
     return uri
 
 
-def open_blob(uri: str, access: Access) -> io.BufferedReader:
+class BlobReader(io.BufferedReader):
+    """A blob as a file; `state` names the data files that hold it."""
+
+    state: str | None = None
+
+
+def open_blob(uri: str, access: Access) -> BlobReader:
     """A seekable binary reader of a blob.
 
     Raises:
@@ -53,13 +59,19 @@ def open_blob(uri: str, access: Access) -> io.BufferedReader:
 
     table, column, row = _parts(resolve_blob(uri, access))
     try:
-        blobs = lance.dataset(table).take_blobs(column, ids=[row])
+        dataset = lance.dataset(table)
+        blobs = dataset.take_blobs(column, ids=[row])
     except (OSError, ValueError) as error:
         raise MediaError(f"{uri}: no such blob: {error}", "missing") from None
     if len(blobs) != 1 or blobs[0] is None:
         raise MediaError(f"{uri}: the table has no such row", "missing")
     check_size(uri, blobs[0].size(), access)
-    return io.BufferedReader(blobs[0], 2**20)
+    reader = BlobReader(blobs[0], 2**20)
+    # No file of a table is ever written again, and no two have one name.
+    holding = dataset.get_fragment(row >> 32)
+    if holding is not None:
+        reader.state = "data:" + " ".join(sorted(f.path for f in holding.metadata.files))
+    return reader
 
 
 def identify_blob(uri: str, access: Access) -> tuple[str, int]:

@@ -51,7 +51,8 @@ def open_object(uri: str, access: Access) -> BinaryIO:
             `corrupt` (empty) or `too_large`.
         MissingExtraError: boto3 is not installed.
     """
-    return cast(BinaryIO, ObjectReader(uri, _head(uri, access)["ContentLength"], access))
+    head = _head(uri, access)
+    return cast(BinaryIO, ObjectReader(uri, head["ContentLength"], access, head.get("ETag")))
 
 
 def identify_object(uri: str, access: Access) -> tuple[str, int]:
@@ -66,7 +67,7 @@ def identify_object(uri: str, access: Access) -> tuple[str, int]:
         return f"etag:{head['ETag'].strip(chr(34))}-{size}", size
     import hashlib
 
-    with ObjectReader(uri, size, access) as reader:
+    with ObjectReader(uri, size, access, head.get("ETag")) as reader:
         return f"sha256:{hashlib.file_digest(reader, 'sha256').hexdigest()}", size
 
 
@@ -159,12 +160,15 @@ class ObjectReader(io.RawIOBase):
         uri: `s3://bucket/key`.
         size: Bytes of the object.
         access: Where the store is.
+        etag: The store's name of its content, as it said; what is read later is of no other.
     """
 
-    def __init__(self, uri: str, size: int, access: Access) -> None:
+    def __init__(self, uri: str, size: int, access: Access, etag: str | None = None) -> None:
         super().__init__()
         self._uri = uri
-        self._size = size
+        self._size = self.size = size
+        self._condition = {"IfMatch": etag} if etag else {}
+        self.state = f"etag:{etag.strip(chr(34))}" if etag else None
         self._store = access.object_store
         self._position = 0
         self._blocks: collections.OrderedDict[int, bytes] = collections.OrderedDict()
@@ -208,11 +212,13 @@ class ObjectReader(io.RawIOBase):
         client = _client(self._store)
         with answers(self._uri, client):
             bucket, key = _split(self._uri)
-            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
+            answer = client.get_object(
+                Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}", **self._condition
+            )
             block: bytes = answer["Body"].read()
         self.requests += 1
         if len(block) != end - begin:
-            raise MediaError(f"{self._uri}: the object changed while it was read", "corrupt")
+            raise MediaError(f"{self._uri}: the object changed while it was read", "changed")
         self._blocks[number] = block
         if len(self._blocks) > _KEPT_BLOCKS:
             self._blocks.popitem(last=False)

@@ -22,7 +22,7 @@ from typing import Literal
 
 from dj_ops_lib.clip import Clip
 from dj_ops_lib.clip import signature as signature_of
-from dj_ops_lib.errors import MediaError, OutageError
+from dj_ops_lib.errors import PATH_CLASSES, MediaError, OutageError
 from dj_ops_lib.faults import outage_of
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import Access, ObjectStore
@@ -32,6 +32,7 @@ from dj_ops_lib.media.destination import destination
 from dj_ops_lib.media.encoding import encode_command, is_plain, span
 from dj_ops_lib.media.ffmpeg import die_with_parent
 from dj_ops_lib.media.scratch import scratch_folder
+from dj_ops_lib.media.sightings import unchanged
 from dj_ops_lib.media.window import fetch_window
 from dj_ops_lib.rendering import Rendering
 
@@ -60,6 +61,9 @@ def render(
 ) -> Rendered:
     """Make a clip's file, unless it is there.
 
+    One that is there is looked at first, since anybody may have put it there or cut it off: it must
+    hold the clip's pictures, every one.
+
     Args:
         clip: The clip.
         folder: Where files go, a folder or `s3://bucket/prefix`; made if missing.
@@ -79,7 +83,8 @@ def render(
     signature = _signature(clip, access)
     name = options.name(signature)
     for found in place_of_files.find([name]).values():
-        return Rendered(found.uri, found.size, "found")
+        if _is_whole(found.uri, clip, access, options, store):
+            return Rendered(found.uri, found.size, "found")
     with scratch_folder(place_of_files.scratch, signature) as scratch:
         try:
             made = scratch / "clip.mp4"
@@ -99,7 +104,8 @@ def _make(
     """Cut a clip of a file, or of what is fetched of an object, into an MP4."""
     uri, zero = str(clip.video_uri), None
     if fetch.is_local(uri):
-        return _cut(clip, uri, zero, target, access, options)
+        with unchanged(str(fetch.resolve(uri, access)), clip, access):
+            return _cut(clip, uri, zero, target, access, options)
     local = target.with_name("media")
     try:
         zero = _local_copy(clip, access, local)
@@ -133,6 +139,36 @@ def _cut(
     return "encoded"
 
 
+def _is_whole(
+    made: str, clip: Clip, access: Access, options: Rendering, store: ObjectStore | None
+) -> bool:
+    """Whether a file of the clip's name that nobody told of holds the clip's pictures.
+
+    How many those are a local video tells. Of what is far only the length is known, which an
+    encoded file of constant frame rate has to a picture.
+    """
+    rights = Access(
+        (made.rpartition("/")[0],),
+        dataclasses.replace(access.limits, max_duration_s=math.inf, max_frames=sys.maxsize),
+        object_store=store or ObjectStore(),
+    )
+    try:
+        pictures = place(made, 0, None, rights).frames
+    except MediaError as error:
+        if error.error_class in PATH_CLASSES:
+            raise
+        return False
+    uri = str(clip.video_uri)
+    if fetch.is_local(uri):
+        wanted = place(uri, *span(clip), access).frames
+    else:
+        wanted = round((clip.duration_s or 0.0) * (clip.fps or 0.0))
+    slack = 0 if fetch.is_local(uri) else 1
+    if options.cut == "copy" and not clip.edits:  # it may begin at the key frame before
+        return pictures >= wanted - slack
+    return abs(pictures - wanted) <= slack
+
+
 def _signature(clip: Clip, access: Access) -> str:
     if clip.signature:
         return clip.signature
@@ -148,11 +184,11 @@ def _local_copy(clip: Clip, access: Access, target: Path) -> Fraction | None:
         The time stamp of the video's beginning in the file, if that begins later.
     """
     uri = str(clip.video_uri)
-    zero = fetch_window(uri, target, *span(clip), access)
+    zero = fetch_window(uri, target, *span(clip), access, clip)
     if zero is None:
         media = fetch.open_media(uri, access)
         assert not isinstance(media, str)
-        with media, target.open("wb") as file:
+        with media, unchanged(media, clip, access), target.open("wb") as file:
             shutil.copyfileobj(media, file, 2**20)
     return zero
 

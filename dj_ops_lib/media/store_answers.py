@@ -33,6 +33,13 @@ _OF_THE_STORE = {
 }
 """Error codes of S3 that are about no object; what to do."""
 
+_OF_THE_OBJECT = {
+    404: ("missing", "no such object"),
+    412: ("changed", "the object changed while it was read"),  # it has another etag
+    416: ("changed", "the object changed while it was read"),  # it is shorter
+}
+"""Error classes and texts of answers about one object, by HTTP status."""
+
 _BARE = {"301", "400", "403", "404"}
 """Codes of an answer to HEAD, which has no body that says more."""
 
@@ -47,7 +54,7 @@ def answers(uri: str, client: Any, *, writing: bool = False) -> Iterator[None]:
         writing: Whether it writes; then a refusal is the settings' fault, not one object's.
 
     Raises:
-        MediaError: `missing`, `forbidden` or `io_error`: of this object.
+        MediaError: `missing`, `forbidden`, `changed` or `io_error`: of this object.
         OutageError: The store does not answer, knows neither bucket nor keys, or does not let
             these keys write.
     """
@@ -95,8 +102,8 @@ def _told(uri: str, error: Any, *, writing: bool) -> MediaError | OutageError:
                 f"{uri}: the object store refuses to write: {said}; give these keys the right to"
             )
         return MediaError(f"{uri}: the object store refuses access: {said}", "forbidden")
-    if status == 404:
-        return MediaError(f"{uri}: no such object", "missing")
+    if status in _OF_THE_OBJECT:
+        return MediaError(f"{uri}: {_OF_THE_OBJECT[status][1]}", _OF_THE_OBJECT[status][0])
     if writing:
         return OutageError(f"{uri}: the object store does not take it: {said}")
     return MediaError(f"{uri}: the object store says {said}", "io_error")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.error
 
+from dj_ops_lib.clip import Clip
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.container import (
     MICROSECONDS,
@@ -54,7 +55,12 @@ class _UnfitError(Exception):
 
 
 def fetch_window(
-    uri: str, target: Path, start_us: int, end_us: int | None, access: Access
+    uri: str,
+    target: Path,
+    start_us: int,
+    end_us: int | None,
+    access: Access,
+    clip: Clip | None = None,
 ) -> Fraction | None:
     """Copy what a clip needs into a local file, reading little else.
 
@@ -64,6 +70,7 @@ def fetch_window(
         start_us: The clip's beginning, from that of the video.
         end_us: Its end, exclusive; None for the end of the video.
         access: What may be read.
+        clip: If given, the video must still be the one that this clip's row tells of.
 
     Returns:
         Time stamp in the file of the video's beginning, in seconds. None, if an MP4 cannot hold
@@ -74,7 +81,7 @@ def fetch_window(
     Raises:
         MediaError: The video cannot be read, or its pictures are too large.
     """
-    with open_container(uri, access) as container:
+    with open_container(uri, access, clip) as container:
         video = main_video(container, uri)
         check_dimensions(uri, video.width, video.height, access)
         streams: list[Any] = [video, *container.streams.audio[:1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,14 @@ import pyarrow as pa
 import pytest
 from media_truth import Seen, clip, ffmpeg
 
+from dj_ops_lib.clip import Clip
 from dj_ops_lib.errors import MediaError, MissingExtraError, OutageError
 from dj_ops_lib.media import fetch, object_store
 from dj_ops_lib.media.access import Access, Limits, ObjectStore
 from dj_ops_lib.media.frames import decode
 from dj_ops_lib.media.probe import probe
 from dj_ops_lib.media.render import render
+from dj_ops_lib.media.sightings import look
 from dj_ops_lib.needs import Every, Frames, KeyFrames
 from dj_ops_lib.rendering import Rendering
 
@@ -63,8 +66,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[object_store.ObjectReader]:
     readers: list[object_store.ObjectReader] = []
 
     class Counted(object_store.ObjectReader):
-        def __init__(self, uri: str, size: int, access: Access) -> None:
-            super().__init__(uri, size, access)
+        def __init__(self, uri: str, size: int, access: Access, etag: str | None = None) -> None:
+            super().__init__(uri, size, access, etag)
             readers.append(self)
 
     monkeypatch.setattr(object_store, "ObjectReader", Counted)
@@ -230,3 +233,89 @@ def test_a_lance_blob_is_read_like_the_file(
     with pytest.raises(MediaError) as caught:
         probe(blob_uri(table, "video", 99), inside)
     assert caught.value.error_class == "missing"
+
+
+def described(uri: str, access: Access) -> Clip:
+    """A clip of the first second, as the media stage would describe its file."""
+    seen, (media_id, size) = look(uri, access), fetch.identify(uri, access)
+    known = {"media_id": media_id, "media_bytes": size, "media_state": seen.state}
+    return dataclasses.replace(clip(uri, 0.0, 1.0), **known)
+
+
+@pytest.mark.s3
+def test_an_object_that_was_replaced_since_it_was_described_is_not_read(
+    remote: Access, store: ObjectStore, videos: dict[str, Path], tmp_path: Path
+) -> None:
+    client, uri = object_store._client(store), f"s3://{BUCKET}/videos/moving.mp4"
+    content = videos["cfr"].read_bytes()
+    client.put_object(Bucket=BUCKET, Key="videos/moving.mp4", Body=content)
+    for access in (remote, dataclasses.replace(remote, identity="etag")):
+        before = described(uri, access)
+        assert before.media_state is not None
+        assert before.media_state.startswith("etag:")
+        other = content[:-1] + bytes([content[-1] ^ 1])  # of equal size
+        client.put_object(Bucket=BUCKET, Key="videos/moving.mp4", Body=other)
+        for read in (
+            lambda c, a: decode(c, [(Frames(Every()), Seen())], a),
+            lambda c, a: render(c, tmp_path, a),
+        ):
+            with pytest.raises(MediaError, match="changed since media") as refusal:
+                read(before, access)
+            assert refusal.value.error_class == "changed"
+        client.put_object(Bucket=BUCKET, Key="videos/moving.mp4", Body=content)
+        decode(before, [(Frames(Every()), Seen())], access)
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+@pytest.mark.s3
+def test_bytes_that_came_in_other_parts_are_the_same_object(
+    remote: Access, store: ObjectStore, videos: dict[str, Path]
+) -> None:
+    client, uri = object_store._client(store), f"s3://{BUCKET}/videos/parts.mp4"
+    content = videos["cfr"].read_bytes()
+    client.put_object(Bucket=BUCKET, Key="videos/parts.mp4", Body=content)
+    before = dataclasses.replace(described(uri, remote), media_state="etag:of-another-upload-2")
+    seen = Seen()
+    decode(before, [(Frames(Every()), seen)], remote)
+    assert len(seen.frames) == 24
+
+
+@pytest.mark.s3
+def test_an_object_that_is_replaced_while_it_is_read_is_no_mixture(
+    remote: Access, store: ObjectStore, big: Path
+) -> None:
+    client, uri = object_store._client(store), f"s3://{BUCKET}/videos/while.mp4"
+    content = big.read_bytes()
+    client.put_object(Bucket=BUCKET, Key="videos/while.mp4", Body=content)
+    with fetch.open_media(uri, remote) as reader:
+        assert reader.read(100) == content[:100]
+        client.put_object(Bucket=BUCKET, Key="videos/while.mp4", Body=content[::-1])
+        reader.seek(5 * 2**20)
+        with pytest.raises(MediaError, match="changed while it was read") as refusal:
+            reader.read(100)
+    assert refusal.value.error_class == "changed"
+
+
+def test_a_blob_of_a_table_that_was_written_anew_is_another_one(
+    tmp_path: Path, videos: dict[str, Path]
+) -> None:
+    import lance
+
+    from dj_ops_lib.media.lance_blob import blob_uri
+
+    def write(content: bytes) -> str:
+        field = pa.field("video", pa.large_binary(), metadata={"lance-encoding:blob": "true"})
+        table = pa.table([pa.array([content], pa.large_binary())], schema=pa.schema([field]))
+        shutil.rmtree(tmp_path / "t.lance", ignore_errors=True)
+        lance.write_dataset(table, str(tmp_path / "t.lance"))
+        return blob_uri(str(tmp_path / "t.lance"), "video", 0)
+
+    access = Access(roots=(str(tmp_path),))
+    content = videos["cfr"].read_bytes()
+    before = described(write(content), access)
+    decode(before, [(Frames(Every()), Seen())], access)
+    write(content)  # the same bytes in another file
+    decode(before, [(Frames(Every()), Seen())], access)
+    write(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(MediaError, match="changed since media"):
+        decode(before, [(Frames(Every()), Seen())], access)
