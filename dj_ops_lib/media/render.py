@@ -26,11 +26,13 @@ from dj_ops_lib.errors import PATH_CLASSES, MediaError, OutageError
 from dj_ops_lib.faults import outage_of
 from dj_ops_lib.media import fetch
 from dj_ops_lib.media.access import Access, ObjectStore
+from dj_ops_lib.media.container import main_video, open_container
 from dj_ops_lib.media.conventions import check_labels, stored
 from dj_ops_lib.media.cutting import Place, copy, place
 from dj_ops_lib.media.destination import destination
 from dj_ops_lib.media.encoding import encode_command, is_plain, span
 from dj_ops_lib.media.ffmpeg import die_with_parent
+from dj_ops_lib.media.probe import frame_rate
 from dj_ops_lib.media.scratch import scratch_folder
 from dj_ops_lib.media.sightings import unchanged
 from dj_ops_lib.media.window import fetch_window
@@ -144,8 +146,8 @@ def _is_whole(
 ) -> bool:
     """Whether a file of the clip's name that nobody told of holds the clip's pictures.
 
-    How many those are a local video tells. Of what is far only the length is known, which an
-    encoded file of constant frame rate has to a picture.
+    How many those are a local video tells. Of one that is far, or gone, only the length is known,
+    which may be a picture more or less.
     """
     rights = Access(
         (made.rpartition("/")[0],),
@@ -154,19 +156,32 @@ def _is_whole(
     )
     try:
         pictures = place(made, 0, None, rights).frames
+        with open_container(made, rights) as container:
+            rate = float(frame_rate(main_video(container, made)))
     except MediaError as error:
         if error.error_class in PATH_CLASSES:
             raise
         return False
-    uri = str(clip.video_uri)
-    if fetch.is_local(uri):
-        wanted = place(uri, *span(clip), access).frames
-    else:
-        wanted = round((clip.duration_s or 0.0) * (clip.fps or 0.0))
-    slack = 0 if fetch.is_local(uri) else 1
+    wanted, slack = _pictures_of(clip, access), 0
+    if wanted is None:
+        length = clip.duration_s if clip.end_s is None else clip.end_s - (clip.start_s or 0.0)
+        wanted, slack = (pictures, 0) if length is None else (round(length * rate), 1)
     if options.cut == "copy" and not clip.edits:  # it may begin at the key frame before
         return pictures >= wanted - slack
     return abs(pictures - wanted) <= slack
+
+
+def _pictures_of(clip: Clip, access: Access) -> int | None:
+    """How many pictures a clip of a local video has; None where that cannot be read cheaply."""
+    uri = str(clip.video_uri)
+    if not fetch.is_local(uri):
+        return None
+    try:
+        return place(uri, *span(clip), access).frames
+    except MediaError as error:
+        if error.error_class in PATH_CLASSES:
+            return None
+        raise
 
 
 def _signature(clip: Clip, access: Access) -> str:

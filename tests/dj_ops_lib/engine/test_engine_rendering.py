@@ -112,10 +112,15 @@ def test_a_second_run_renders_nothing_and_writes_the_same_rows(toys: Workshop) -
     assert toys.rows(TABLE) == rows
 
 
-def test_a_source_file_that_broke_costs_its_own_clips_only(toys: Workshop) -> None:
+def test_a_source_file_that_is_damaged_costs_its_own_clips_only(toys: Workshop) -> None:
     keep = LengthFilter()
+    damaged = bytearray((toys.videos / "short.mp4").read_bytes())
+    damaged[100 : len(damaged) // 2] = bytes(len(damaged) // 2 - 100)  # its index is at the end
+    (toys.videos / "short.mp4").write_bytes(damaged)
+    entries = [{"source_id": "long"}, {"source_id": "long", "start_s": 0.5, "end_s": 1.7}]
+    toys.raw("0", [*entries, {"source_id": "short", "start_s": 0.3, "end_s": 0.9}])
+    toys.probe()
     toys.run(keep)
-    (toys.videos / "short.mp4").write_bytes(b"not a video any more")
     report = render(toys, keep)
     whole, piece, broken = toys.rows(TABLE)
     assert whole["keep"]
