@@ -267,7 +267,8 @@ def _render(
     """
     apart = rows.unique(["signature", "video_uri"], keep="first", maintain_order=True)
     clips: dict[str, list[Clip]] = {}
-    for row in apart.select(CLIP_SCHEMA.names).iter_rows(named=True):
+    there_then = [n for n in CLIP_SCHEMA.names if n in rows.columns]  # a table may be older
+    for row in apart.select(there_then).iter_rows(named=True):
         clips.setdefault(row["signature"], []).append(Clip.from_row(row))
     prints = {signature: operator.fingerprint(signature) for signature in clips}
     failures = known.failures(pl.Series(prints.values(), dtype=pl.String))
