@@ -30,8 +30,11 @@ class VideoBlackFreezeFilter(Filter):
     not count. Both shares are of the clip's duration.
 
     Source: the definitions of FFmpeg's blackdetect and freezedetect filters, with shorter
-    minimum durations, for clips last seconds, and twice the noise, for x264 renews a still
-    picture at key frames by up to 0.0014 (crf 18, 2026-11-22).
+    minimum durations, for clips last seconds, and twice the noise. A still picture is renewed at
+    key frames, by up to 0.0014 where it is smooth and by 0.004 to 0.03 where it is a texture (x264,
+    crf 18 to 33, 720p, 2026-11-26). The latter begins a new run, here as there: with a key frame
+    every half second, 0.48 to 0.88 of six still seconds are frozen, at freezedetect's noise (0.001)
+    as at ours. Where that matters, raise `freeze_noise`.
     """
 
     version: ClassVar[str] = "2"

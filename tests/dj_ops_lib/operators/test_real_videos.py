@@ -149,6 +149,28 @@ def test_a_codec_without_prediction_has_no_motion_vectors(op, odd_files, file_cl
     assert watch(codec, file_clip(odd_files["odd_size"]))["video_motion_score"] == -1
 
 
+@pytest.mark.parametrize(("noise", "seconds"), [(0.001, 1), (0.001, 2), (0.002, 1)])
+def test_a_still_texture_is_frozen_as_long_as_freezedetect_says(
+    op, tmp_path, file_clip, watch, noise, seconds
+):
+    """Key frames renew it by more than the noise, and begin a new run."""
+    noisy = np.random.default_rng(1).normal(0, 1, (144, 256, 3))
+    image = np.clip(128 + 120 * cv2.GaussianBlur(noisy, (0, 0), 1), 16, 235).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "still.png"), image)
+    path = tmp_path / "still.mp4"
+    command = [find_ffmpeg(), "-v", "error", "-loop", "1", "-i", str(tmp_path / "still.png")]
+    command += ["-t", "6", "-r", "25", "-c:v", "libx264", "-crf", "28", "-g", "12"]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", str(path)], check=True)
+    log = ffmpeg_log(path, f"freezedetect=n={noise}:d={seconds}")
+    starts = [float(t) for t in re.findall(r"freeze_start: ([\d.]+)", log)]
+    ends = [float(t) for t in re.findall(r"freeze_end: ([\d.]+)", log)]
+    ends += [6.0] * (len(starts) - len(ends))
+    frozen = sum(ends) - sum(starts)
+    own = op("video_black_freeze_filter", freeze_noise=noise, freeze_duration=seconds)
+    assert watch(own, file_clip(path))["video_freeze_ratio"] * 6 == pytest.approx(frozen, abs=0.01)
+    assert 2 < frozen < 5.9
+
+
 def test_black_and_frozen_shares_agree_with_ffmpegs_filters(
     op, tmp_path, write_video, file_clip, watch
 ):
