@@ -98,6 +98,9 @@ def test_a_shard_of_which_most_is_in_error_stops_the_run(
     (tmp_path / "elsewhere" / "msr_vtt").mkdir(parents=True)
     for file in (msr_vtt_files / "msr_vtt").glob("*.*"):
         shutil.copy(file, tmp_path / "elsewhere" / "msr_vtt")
+    others = tmp_path / "elsewhere" / "msr_vtt" / "videos"
+    others.mkdir()
+    (others / "another-set.mp4").touch()  # an empty folder would be one that is not mounted
     monkeypatch.setenv("DJ_DATA", str(tmp_path / "elsewhere"))
     run(definitions, instance, [dg.AssetKey(["msr_vtt", "manifest"])])
     result = run(definitions, instance, T2V, partition_key="00000", raise_on_error=False)
