@@ -113,8 +113,8 @@ def explain(error: BaseException, at: str = "") -> DjError | None:
         text = _plain(error)
         torn = any(mark in text for mark in _TORN)
         advice = (
-            "; a file of it is damaged or gone: `dj table restore` makes an older version current, "
-            "a run makes the shard anew"
+            "; a file of it is damaged or gone: make an older version current (`dj table history` "
+            "lists them, `dj table restore TABLE VERSION`), then run again"
         )
         return DjError(f"{_named(error, at)}cannot be read or written: {text}{advice * torn}")
     if isinstance(error, OSError):

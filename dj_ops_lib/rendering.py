@@ -35,7 +35,7 @@ class Rendering(pydantic.BaseModel):
     Attributes:
         cut: `exact` encodes where a copy would not be exact; `copy` begins at the key frame
             before the clip instead, if nothing was edited and the pictures are plain as they are.
-        pictures: `plain`: upright, square pixels, progressive, BT.709 of standard range, in all
+        pictures: `plain`: upright, square pixels, progressive, of standard dynamic range, in all
             files. `as_stored`: turned, oblong, interlaced, HDR and labelled so, as the video's
             are, but for clips whose pictures were edited; no two files need be alike.
         video_codec: Encoder, as ffmpeg names it.

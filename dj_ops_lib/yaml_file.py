@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from dj_ops_lib.errors import RecipeError
 
 SEXAGESIMAL = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 """Tags under which YAML 1.1 reads `16:9` as 969; here it is the text that was written."""
+
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""Numbers such as 1e-3, which YAML 1.1 takes for text, and YAML 1.2 and Data-Juicer for numbers."""
 
 MOST_VALUES = 100_000
 """Values in a file, aliases counted each time they are used: nine lines can stand for billions."""
@@ -82,6 +86,9 @@ class YamlFile:
             return [self._build(item, (*at, i)) for i, item in enumerate(node.value)]
         if ":" in node.value and node.tag in SEXAGESIMAL:
             return node.value
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        if plain and EXPONENT.fullmatch(node.value):
+            return float(node.value)
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(node, deep=True)

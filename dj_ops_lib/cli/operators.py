@@ -22,6 +22,7 @@ from dj_ops_lib.errors import SourceError
 from dj_ops_lib.operator import Column, Filter, Operator, is_no_limit
 from dj_ops_lib.registry import operator_class, operator_names
 from dj_ops_lib.rejection import why
+from dj_ops_lib.yaml_file import EXPONENT
 
 
 def _described(operator: type[Operator]) -> dict[str, Any]:
@@ -113,8 +114,8 @@ def _column(column: Column) -> str:
     return f"{column.type}{f' {column.unit}' if column.unit else ''}; {column.description}"
 
 
-def parse_parameters(given: list[str]) -> dict[str, Any]:
-    """`["min_width=64", ...]` as parameters; values are read as YAML, as in a recipe.
+def parse_parameters(given: list[str], option: str = "-p") -> dict[str, Any]:
+    """`["min_width=64", ...]` of `option` as parameters; values are read as in a recipe.
 
     Raises:
         typer.BadParameter: One of them is not `key=value`.
@@ -123,12 +124,13 @@ def parse_parameters(given: list[str]) -> dict[str, Any]:
     for item in given:
         key, equals, value = item.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"'{item}' is not key=value", param_hint="-p")
+            raise typer.BadParameter(f"'{item}' is not key=value", param_hint=option)
         try:
             ratio = re.fullmatch(r"[\d.]+:[\d.]+", value)  # YAML 1.1 reads 16:9 as 969
-            parameters[key] = value if ratio else yaml.safe_load(value)
+            number = EXPONENT.fullmatch(value)
+            parameters[key] = value if ratio else float(value) if number else yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise typer.BadParameter(f"'{item}': {error}", param_hint="-p") from None
+            raise typer.BadParameter(f"'{item}': {error}", param_hint=option) from None
     return parameters
 
 

@@ -76,7 +76,7 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> tuple[Recipe, set[st
     """
     stages = {stage.name: list(stage.operators) for stage in recipe.stages}
     touched = set()
-    for address, value in parse_parameters(list(changes)).items():
+    for address, value in parse_parameters(list(changes), "--set").items():
         stage, position = _operator_at(recipe, address)
         name = address.rpartition(".")[2]
         operator = stages[stage.name][position]

@@ -138,7 +138,11 @@ def _report(
     console: Console, counts: collections.Counter[str], failures: list[RenderedClip], out: str
 ) -> None:
     said = ", ".join(f"{number} {how}" for how, number in sorted(counts.items()))
-    console.print(f"{said or 'no clip matches'}: {out}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{said or 'no row of the table matches --where, nothing to render'}: {out}",
+        highlight=False,
+        soft_wrap=True,
+    )
     for clip in failures[:_SHOWN_ERRORS]:
         error = clip.error or {}
         text = f"{clip.clip_id}: {error['class']}: {error['message']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,9 @@ from dj_ops_lib.recipe_file import load_recipe
 if TYPE_CHECKING:
     from dj_ops_lib.report import StageReport
     from dj_ops_lib.warehouse import Warehouse
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 
 def refuse_if_all_failed(tables: Warehouse, reports: Sequence[StageReport]) -> None:
@@ -79,6 +83,10 @@ def run(
     from dj_ops_lib.media.access import Access
     from dj_ops_lib.warehouse import Warehouse
 
+    if not _NAME.fullmatch(source):
+        raise SourceError(
+            f"--source {source!r} is no name; use letters, digits, '_', '-' and '.', and no slash"
+        )
     tables = Warehouse(warehouse)
     loaded = load_recipe(recipe, at=at)
     for line in loaded.remarks:

@@ -1,6 +1,6 @@
 """How a file stores its pictures, and the filters that bring them to the one form of all files.
 
-That form is plain: upright, square pixels, progressive, BT.709 of standard range. A
+That form is plain: upright, square pixels, progressive, of standard dynamic range. A
 file can say otherwise in its header or on its pictures; here is where both are read.
 Not here: words of headers (`labels`), the curve (`tone_mapping`), and who asks (`render`).
 """

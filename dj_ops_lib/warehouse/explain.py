@@ -83,7 +83,8 @@ class Explanation:
             found.extend(_step_lines(step))
         if self.gap:
             found.append(f"the way ends here: {self.gap}")
-        found.append(f"annotation: {self.annotation_file}, row {self.annotation_row}")
+        if self.annotation_file is not None:
+            found.append(f"annotation: {self.annotation_file}, row {self.annotation_row}")
         return found
 
 

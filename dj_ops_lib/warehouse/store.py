@@ -110,7 +110,8 @@ class Store:
         dataset = self.find(table, version)
         if dataset is None:
             raise WarehouseError(
-                f"there is no table '{table}' in {self.uri}; materialize its stage first"
+                f"there is no table '{table}' in {self.uri}; `dj table list` names those that are "
+                "there, and a run of its stage makes it"
             )
         return dataset
 
