@@ -9,6 +9,7 @@ import pytest
 
 from dj_assets.resources import Compute, WarehouseResource
 from dj_assets.stages import recipe_assets, source_assets
+from dj_ops_lib.checks import DESCRIPTIONS
 from dj_ops_lib.recipe_file import load_recipe
 from dj_ops_lib.sources.config import SourceConfig
 from dj_ops_lib.warehouse import Warehouse
@@ -55,7 +56,8 @@ def test_the_kept_clips_of_a_shard_are_files_and_a_second_run_changes_nothing(
         instance=instance, asset_selection=stages, partition_key="00000"
     )
     checked = [e for e in result.get_asset_check_evaluations() if e.asset_key == key]
-    assert len(checked) == 5
+    assert {e.check_name for e in checked} == set(DESCRIPTIONS)
+    assert len(checked) == len(DESCRIPTIONS)
     assert all(e.passed for e in checked)
     rows = Warehouse(str(tmp_path / "warehouse")).lazy("msr_vtt/small/rendered").collect()
     folder = tmp_path / "files" / "msr_vtt" / "small"
