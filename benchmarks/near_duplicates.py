@@ -93,8 +93,9 @@ def hashes_of(job: tuple[int, int, int]) -> list[Hash]:
     plain, others, number = job
     cv2.setNumThreads(1)
     original = next(itertools.islice(originals(plain, others), number, None))
+    at = original.make()
     with tempfile.TemporaryDirectory() as name:
-        return [hash_of(original.at, Path(name), attack) for attack in (None, *ATTACKS)]
+        return [hash_of(at, Path(name), attack) for attack in (None, *ATTACKS)]
 
 
 def near(ours: list[Hash], theirs: list[Hash], distance: float) -> npt.NDArray[np.bool_]:

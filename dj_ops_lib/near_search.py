@@ -31,12 +31,13 @@ class Hashes:
     """Many hashes of equal length.
 
     Attributes:
-        words: (n, parts), a word a part.
-        told: (n, parts), whether a part says anything; the bits of one that does not are noise.
+        words: (n, parts), a word a part; up to eight.
+        told: (n,), the parts that say anything: 1 for the first, 2, 4, ... The bits of one that
+            does not are noise.
     """
 
     words: Words
-    told: npt.NDArray[np.bool_]
+    told: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.words)
@@ -107,8 +108,8 @@ def _bands(hashes: Hashes) -> Iterator[_Band]:
     """
     octets = hashes.words.view(np.uint8)
     for start in range(0, octets.shape[1] * 8 - BAND_BITS + 1, BAND_BITS):
-        parts = start // PART_BITS, (start + BAND_BITS - 1) // PART_BITS
-        rows = np.flatnonzero(hashes.told[:, parts[0]] & hashes.told[:, parts[1]])
+        parts = 1 << start // PART_BITS | 1 << (start + BAND_BITS - 1) // PART_BITS
+        rows = np.flatnonzero(hashes.told & parts == parts)
         first, second = (octets[:, start // 8 + i].astype(np.uint16) for i in (0, 1))
         band = first << 4 | second >> 4 if start % 8 == 0 else (first & 15) << 8 | second
         yield _Band(band.astype(np.uint16, copy=False)[rows], rows)
@@ -140,14 +141,16 @@ def _compared(
     queries: Hashes, known: Hashes, query: Rows, match: Rows, limit: Limit
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """Whether each pair is near; and for those that are, the share of bits that differ."""
+    bits = np.bitwise_count(queries.words[query] ^ known.words[match])
     told = queries.told[query] & known.told[match]
-    bits = np.bitwise_count(queries.words[query] ^ known.words[match]) * told
-    parts = told.sum(axis=1)
+    some = np.flatnonzero(told != (1 << bits.shape[1]) - 1)  # not all; few, as a rule
+    bits[some] *= told[some, None] >> np.arange(bits.shape[1], dtype=np.uint8) & 1
+    parts = np.bitwise_count(told)
     # As whole bits: a share of 0.2 of 5 bits is 1, and 0.2 * 5 need not be.
     allowed = np.array(
         [-1 if s < 0 else int(s * PART_BITS * n + 1e-9) for n, s in enumerate(limit.shares)]
     )
     differing = bits.sum(axis=1, dtype=np.int64)
     near = differing <= allowed[parts]
-    near &= bits.max(axis=1) <= int(limit.part_share * PART_BITS + 1e-9)
-    return near, differing[near] / (PART_BITS * parts[near])
+    near[near] = bits[near].max(axis=1) <= int(limit.part_share * PART_BITS + 1e-9)
+    return near, differing[near] / (PART_BITS * parts[near].astype(np.int64))

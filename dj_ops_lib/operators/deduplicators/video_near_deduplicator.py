@@ -35,10 +35,10 @@ BY_PARTS = (-1, -1, 0.75, 0.875, 1)
 quarters that look alike, at most 16 of 64 bits differ by chance in 7 of 100,000 pairs, at most 12
 in 5 of 10,000,000."""
 
-PART_DISTANCE = 0.34375
+PART_DISTANCE = 0.375
 """Largest share of differing bits in any quarter: clips that share an intro of half their length
-differ in the rest. Without it they were near in 19 of 182 pairs, with it in 2, at the same recall
-(2026-11-26)."""
+differ in the rest. Of 14 with a third or a half in common, 19 of 182 were near without it, 2 with
+it, at the same recall (2026-11-26)."""
 
 
 _ORDER = sorted(itertools.product(range(32), range(32)), key=lambda f: (sum(f), max(f)))
@@ -58,7 +58,7 @@ class VideoNearDeduplicator(Deduplicator):
     quarters that have structure in both clips: two at least, or there is too little to tell;
     none of black or of another colour. Clips up to `max_distance` (7/8 of it with three quarters
     to compare, 3/4 with two) that agree in some band of bits, and of which no quarter differs by
-    more than 22 of its 64 bits, are duplicates. A clip with less
+    more than 24 of its 64 bits, are duplicates. A clip with less
     than two quarters of structure has no hash and repeats nothing. Stills that differ in fine
     detail only, such as slides of one layout with other words, are near: reject stills before
     where they are not to be lost to one of them.
@@ -130,8 +130,7 @@ def _hashes(clips: pl.DataFrame) -> Hashes:
 
     hashes = (part["video_perceptual_hash"].to_list() for part in clips.iter_slices(2**16))
     words = np.concatenate([as_words(h) for h in hashes]) if len(clips) else as_words([])
-    parts = clips["video_hash_parts"].to_numpy()
-    return Hashes(words, (parts[:, None] >> np.arange(SEGMENTS) & 1).astype(bool))
+    return Hashes(words, clips["video_hash_parts"].to_numpy().astype(np.uint8))
 
 
 class _Hash(Observer):

@@ -20,7 +20,7 @@ operator_class("video_deduplicator"), operator_class("video_near_deduplicator") 
 
 STEP = 10
 """Each quarter of a hash is a number of leading ones, 10 apart; up to 64 of 256 bits may differ,
-and 22 of a quarter."""
+and 24 of a quarter."""
 
 COLUMNS = {
     "clip_id": pl.String,
