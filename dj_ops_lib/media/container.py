@@ -133,8 +133,23 @@ def stored_frames(video: VideoStream) -> int | None:
     """
     if video.container.format.name != "avi":
         return None
+    if len(video.index_entries) == indexed_ticks(video):
+        # None is empty. If the header counts more, it is wrong, or the file has lost its index:
+        # then only the packets that FFmpeg looked at are in it.
+        return None
     stored = sum(entry.size > 0 for entry in video.index_entries)
     return stored if 0 < stored < video.frames else None
+
+
+def indexed_ticks(video: VideoStream) -> int:
+    """Where the index of an AVI ends, in ticks of its stream; zero for any other file.
+
+    Its header may count less, or nothing: a recorder fills in the number at the end.
+    """
+    index = video.index_entries
+    if video.container.format.name != "avi" or not len(index):
+        return 0
+    return index[len(index) - 1].timestamp + 1 - (video.start_time or 0)
 
 
 def time_zero(container: InputContainer, video: VideoStream) -> Fraction:

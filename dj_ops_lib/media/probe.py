@@ -21,6 +21,7 @@ from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.access import Access
 from dj_ops_lib.media.container import (
     check_dimensions,
+    indexed_ticks,
     main_video,
     open_container,
     stored_frames,
@@ -77,16 +78,17 @@ def probe(uri: str, access: Access) -> Header:
         width, height = display_size(video.width, video.height, sar, swaps=rotation % 180 == 90)
         duration, counted = _duration(container, video, uri)
         fps = frame_rate(video)
-        frames = counted or _declared_frames(video, duration, fps) or None
-        _check_length(uri, duration, frames or round(duration * fps), access)
+        shown = _shown(container, video, duration, float(fps))
+        frames = counted or _declared_frames(video, shown, fps) or None
+        _check_length(uri, shown, frames or round(shown * fps), access)
         audio = container.streams.audio[0] if container.streams.audio else None
         codec = audio.codec_context if audio else None
         return Header(
             width=width,
             height=height,
-            fps=float(fps) or (frames or 0) / duration,
+            fps=float(fps) or (frames or 0) / shown,
             num_frames=frames,
-            duration_s=_shown(container, video, duration, float(fps)),
+            duration_s=shown,
             container=container.format.name,
             video_codec=video.codec_context.codec.canonical_name,
             pixel_format=video.pix_fmt,
@@ -118,10 +120,12 @@ def declared_duration(container: InputContainer, video: VideoStream) -> tuple[fl
     """(duration of the main video in seconds, whether it is the video stream's own).
 
     Matroska keeps a stream's end in a tag; its segment duration and FLV's are those of
-    the longest stream. None where the header does not say.
+    the longest stream; the index of an AVI may go on after what its header counts. None where
+    nothing says.
     """
-    if video.duration is not None and video.duration > 0 and video.time_base is not None:
-        return float(video.duration * video.time_base), True
+    ticks = max(video.duration or 0, indexed_ticks(video))
+    if ticks > 0 and video.time_base is not None:
+        return float(ticks * video.time_base), True
     start = float(time_zero(container, video))
     if found := _TAG.match(video.metadata.get("DURATION", "")):
         hours, minutes, seconds = found.groups()
@@ -158,12 +162,7 @@ def _duration(container: InputContainer, video: VideoStream, uri: str) -> tuple[
 
 
 def _shown(container: InputContainer, video: VideoStream, duration: float, fps: float) -> float:
-    """The duration, or where the last picture ends if that is later.
-
-    An AVI has neither times of display nor pictures after what its index holds.
-    """
-    if container.format.name == "avi":
-        return duration
+    """The duration, or where the last picture ends if that is later."""
     zero = time_zero(container, video)
     end = end_of_pictures(container, video, zero, duration, 1 / fps if fps else 0.0)
     # Containers round times; a millisecond is the coarsest clock among them.

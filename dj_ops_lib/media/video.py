@@ -11,6 +11,7 @@ One thread decodes: with a worker per core, frame threads cost 10 % more CPU tim
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -21,6 +22,7 @@ import av.error
 from dj_ops_lib.errors import MediaError
 from dj_ops_lib.media.container import MICROSECONDS
 from dj_ops_lib.media.position import NEVER, Position
+from dj_ops_lib.media.probe import frame_rate
 from dj_ops_lib.media.succession import Succession
 
 if TYPE_CHECKING:
@@ -138,7 +140,8 @@ class VideoReader(Position):
         if self.finished:
             return
         if packet.size > 0 and not packet.is_discard:
-            length_us = self._clock.length_us(packet.duration or 0)
+            # Those of MPEG-TS and FLV do not say how long they are shown.
+            length_us = self._clock.length_us(packet.duration or self._frame_ticks)
             shown_us = self.times(packet)[1] + length_us
             self._pictures_end_us = max(self._pictures_end_us, shown_us)
         at_end = packet.size == 0 or self._is_past_end(packet)
@@ -242,10 +245,10 @@ class VideoReader(Position):
             self._in_window = True
             yield Shown(frame, time_us, key_frame)
 
-    @property
+    @functools.cached_property
     def _frame_ticks(self) -> int:
         """How long a picture is shown on average."""
-        rate, base = self._video.average_rate, self._video.time_base
+        rate, base = frame_rate(self._video), self._video.time_base
         return round(1 / (rate * base)) if rate and base else 1
 
     @property

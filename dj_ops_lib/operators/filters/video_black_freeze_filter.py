@@ -37,7 +37,7 @@ class VideoBlackFreezeFilter(Filter):
     as at ours. Where that matters, raise `freeze_noise`.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_black_ratio", pa.float64(), "share of the time that is black", plot=SHARE),
         Column("video_freeze_ratio", pa.float64(), "share of the time that is frozen", plot=SHARE),

@@ -27,7 +27,7 @@ class VideoIntegrityFilter(Filter):
     Source: this project.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("video_decoded_frames", pa.int64(), "frames that were decoded"),
         # The usual limits, 0.95 and 1.05, are edges.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -53,6 +54,8 @@ CUT = [
     ),
     *(("program.mpg", DURATION), ("program.mpg", KEYS)),
     *(("h264.mpg", DURATION), ("h264.mpg", KEYS)),
+    *(("short.avi", SCENE), ("short.avi", DURATION), ("short_h264.avi", DURATION)),
+    *(("recorded.avi", KEYS), ("uncounted.avi", DURATION)),
 ]
 """Files, and splitters that find something in them: two have one key frame, one no scene change."""
 
@@ -78,11 +81,34 @@ def numbers(path: str) -> list[int]:
     return [sum(int(p[8, 10 + 12 * k] > 128) << k for k in range(12)) for p in pictures]
 
 
+H264 = ["libx264", "-bf", "3", "-pix_fmt", "yuv420p"]
+
 PROGRAMS = {
     "program.mpg": ["mpeg2video", "-q:v", "2", "-bf", "2"],
-    "h264.mpg": ["libx264", "-bf", "3", "-pix_fmt", "yuv420p"],
+    "h264.mpg": H264,
+    "short.avi": ["mpeg4", "-q:v", "2", "-bf", "2"],
+    "short_h264.avi": H264,
+    "recorded.avi": ["mpeg4", "-q:v", "2"],
+    "uncounted.avi": H264,
 }
-"""MPEG program streams that are made here: what ffmpeg is told after `-c:v`."""
+"""Files that are made here: what ffmpeg is told after `-c:v`."""
+
+AVI = {
+    "short.avi": (20, True),
+    "short_h264.avi": (20, True),
+    "recorded.avi": (100, False),
+    "uncounted.avi": (0, False),
+}
+"""How many frames the header of an AVI counts, and whether its index is left: a recorder that is
+interrupted writes neither."""
+
+
+def spoil(path: Path, frames: int, *, indexed: bool) -> None:
+    """Change what an AVI says about its end: `strh.dwLength`, `avih.dwTotalFrames`, `idx1`."""
+    data = bytearray(path.read_bytes())
+    for chunk, field in ((b"strh", 32), (b"avih", 16)):
+        struct.pack_into("<I", data, data.find(chunk) + 8 + field, frames)
+    path.write_bytes(data if indexed else data[: data.rfind(b"idx1")])
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +120,9 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     command += ["-fps_mode", "cfr", "-frames:v", "100", "-vf", "setpts=N/25/TB"]
     for path, codec in made.items():
         subprocess.run([*command, "-c:v", *codec, "-g", "25", str(path)], check=True)
+        if path.name in AVI:
+            frames, indexed = AVI[path.name]
+            spoil(path, frames, indexed=indexed)
     return lambda name: folder / name if name in PROGRAMS else LATE / name
 
 
@@ -120,6 +149,28 @@ def test_pieces_together_hold_every_picture(
         assert len(found) == row["video_decoded_frames"]
         shown += found if row not in still else []
     assert shown == list(range(100))
+
+
+@pytest.mark.parametrize("container", ["ts", "flv", "mkv", "mp4"])
+def test_a_last_piece_with_a_held_picture_is_whole_in_every_container(
+    container: str, tmp_path: Path
+) -> None:
+    """Picture 98 is held until 11.96 s; MPEG-TS and FLV do not say how long 99 is shown."""
+    path = tmp_path / f"held.{container}"
+    command = [find_ffmpeg(), "-v", "error", "-i", str(UNEVEN / "film.mp4"), "-an", "-vf"]
+    command += ["setpts='if(lt(N,99),N/25,11.96)/TB'", "-frames:v", "100", "-enc_time_base"]
+    command += ["1:1000", "-fps_mode", "passthrough", "-c:v", *H264, str(path)]
+    subprocess.run(command, check=True)
+    cut = operators(**{DURATION: {"split_duration": 2.9, "keep_original_sample": False}})
+    *_, last = run(tmp_path, path, *cut, *operators(**{INTEGRITY: {}}))
+    # Without a length of its own, 99 is shown as long as a picture of the film: 1/23.976 s.
+    assert (last["start_s"], last["end_s"]) == pytest.approx((11.6, 12.0), abs=3e-3)
+    assert last["video_decoded_ratio"] == pytest.approx(1.0, abs=3e-3)  # Matroska: whole ms
+    assert last["rejected_by"] is None
+    done = render(
+        Clip.from_row(last), tmp_path, Access((str(tmp_path),)), Rendering(preset="ultrafast")
+    )
+    assert numbers(done.uri)[-1] == 99
 
 
 def test_an_annotated_span_is_held_to_the_last_picture_not_to_the_header(
