@@ -105,7 +105,10 @@ def test_op_measures_and_decides_on_each_file_in_order(videos: Path) -> None:
     assert moving["keep"] is True
     assert moving["clips"] == [{"start_s": 0.0, "end_s": 3.0}]
     assert still["keep"] is False
-    assert still["columns"] == {"video_motion_score": pytest.approx(0.0, abs=1e-6)}
+    assert still["columns"] == {
+        "video_motion_score": pytest.approx(0.0, abs=1e-6),
+        "video_motion_rate": pytest.approx(0.0, abs=1e-6),
+    }
     assert broken["keep"] is None
     assert broken["error"]["class"] == "corrupt"  # type: ignore[index]
     assert "broken.mp4" in broken["error"]["message"]  # type: ignore[index]
