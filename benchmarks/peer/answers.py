@@ -120,7 +120,7 @@ def ask_ours(case: Case, media: Path, folder: Path, *, rendered: bool) -> dict[s
     warehouse = Warehouse(str(folder / "warehouse"))
     options = EngineOptions(Access(()), workers=2)
     paths = [str(media / name) for name in case.files]
-    run_recipe_on_files(warehouse, recipe, paths, text="a clip", options=options)
+    run_recipe_on_files(warehouse, recipe, paths, text="a clip", options=options, replace=True)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in case.files}
     for batch in warehouse.scan(f"files/{recipe.name}/{last}"):
         for row in batch.to_pylist():
