@@ -50,12 +50,6 @@ class VideoResizeAspectRatioMapper(Editor):
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @pydantic.model_validator(mode="after")
-    def _in_order(self) -> VideoResizeAspectRatioMapper:
-        if parse_ratio(self.min_ratio) > parse_ratio(self.max_ratio):
-            raise ValueError("min_ratio must not be larger than max_ratio")
-        return self
-
     def measure(self, clip: Clip) -> EditResult:
         """The edit, from the row's size."""
         if not clip.width or not clip.height:
