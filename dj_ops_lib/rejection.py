@@ -25,7 +25,9 @@ def why(operator: Operator, row: Row) -> str:
         return _repeats(row)
     if not isinstance(operator, Filter):
         return ""
-    known = {name: row.get(name) for name in operator.thresholds()}
+    ranges_of = operator.thresholds()
+    limited = [name for name, ends in ranges_of.items() if any(map(_is_limit, ends))]
+    known = {name: row.get(name) for name in limited or ranges_of}
     if operator.reversed_range:
         ranges = [_inside(operator, name, value) for name, value in known.items()]
         return f"reversed_range rejects {' and '.join(ranges)}"
@@ -48,17 +50,21 @@ def limit_parameter(operator: Filter, column: str, side: str) -> str | None:
     return None if best is None else prefix + best
 
 
+def _is_limit(limit: float | None) -> bool:
+    return limit is not None and not is_no_limit(limit)
+
+
 def _outside(operator: Filter, known: Row) -> Iterator[str]:
     """What lies outside of its range."""
     for column, (lowest, highest) in operator.thresholds().items():
-        value = known[column]
+        value = known.get(column)
         if value is None:
             continue
-        if lowest is not None and not is_no_limit(lowest):
+        if lowest is not None and _is_limit(lowest):
             sign = "<" if operator.includes_min(lowest) else "<="
             if value < lowest or (value == lowest and sign == "<="):
                 yield _compared(operator, column, value, sign, "min", lowest)
-        if highest is not None and not is_no_limit(highest):
+        if highest is not None and _is_limit(highest):
             sign = ">" if operator.includes_max(highest) else ">="
             if value > highest or (value == highest and sign == ">="):
                 yield _compared(operator, column, value, sign, "max", highest)
@@ -79,7 +85,7 @@ def _inside(operator: Filter, column: str, value: Any) -> str:
     lowest, highest = operator.thresholds()[column]
     ends = []
     for side, limit in (("min", lowest), ("max", highest)):
-        if limit is not None and not is_no_limit(limit):
+        if limit is not None and _is_limit(limit):
             ends.append(_limit(operator, column, side, limit))
     return f"{column} {_number(value)} within {' ... '.join(ends) or 'any'}"
 
