@@ -95,8 +95,8 @@ def test_a_shard_shows_its_numbers_funnel_and_charts_without_a_click(ui, page, t
     expect(page.get_by_text("dagster/partition_row_count")).to_be_visible()
     expect(page.locator("td", has_text="video_motion_score_filter").first).to_be_visible()
     chart = page.locator("img[src^='data:image/svg+xml']")
-    expect(chart).to_have_count(5)
-    for i in range(5):
+    expect(chart).to_have_count(6)
+    for i in range(6):
         expect(chart.nth(i)).to_be_visible()
         assert chart.nth(i).evaluate("image => image.complete && image.naturalWidth") == 420
     leave(page, tmp_path, "shard")
