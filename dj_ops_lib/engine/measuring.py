@@ -278,23 +278,23 @@ def _checked(operator: Operator, found: Columns) -> dict[str, Any]:
 
 
 def encode_spans(spans: Sequence[Span]) -> str:
-    """Spans as they are stored in `measured.result`."""
+    """Spans as they are stored in the column `result` of the results."""
     return json.dumps([[s.start_s, s.end_s] for s in spans])
 
 
 def decode_spans(result: str) -> list[Span]:
-    """Spans stored in `measured.result`."""
+    """Spans stored in the column `result` of the results."""
     return [Span(start, end) for start, end in json.loads(result)]
 
 
 def encode_edit(edit: EditResult) -> str:
-    """An edit as it is stored in `measured.result`; its columns are stored in the row."""
+    """An edit as it is stored in the column `result`; the operator's columns are the payload."""
     nodes = [e.to_row() for e in edit.edits]
     return json.dumps({"edits": nodes, "width": edit.width, "height": edit.height})
 
 
 def decode_edit(result: str) -> EditResult:
-    """The edit stored in `measured.result`."""
+    """The edit stored in the column `result` of the results."""
     stored = json.loads(result)
     edits = tuple(Edit.from_row(node) for node in stored["edits"])
     return EditResult(edits, stored["width"], stored["height"])

@@ -59,6 +59,8 @@ def _made(
 
         if job.share is not None:
             raise JobError("a job for 'raw' has no shares: nothing is measured there")
+        if job.input_version is not None:
+            raise JobError("a job for 'raw' reads the latest manifest and cannot be pinned to one")
         return ingest_shard(warehouse, source, shard, run_id=job.run_id, code_version=job.code)
     if job.stage == MEDIA and job.recipe is None:
         from dj_ops_lib.engine.probing import probe_shard

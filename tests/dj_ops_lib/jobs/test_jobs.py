@@ -312,3 +312,10 @@ def test_a_torn_report_is_no_report(found: Place) -> None:
     first = run_job(job)
     found.warehouse.write_note(f"_jobs/{job.id}.json", '{"run_id": "one", "rep')
     assert run_job(job).stage.version > first.stage.version
+
+
+@pytest.mark.parametrize("fields", [{"input_version": 1}, {"share": ShareValue(number=0, of=2)}])
+def test_what_a_job_for_raw_cannot_keep_to_is_refused(place: Place, fields: dict[str, Any]) -> None:
+    with pytest.raises(JobError, match="'raw'"):
+        run_job(place.job("raw", **fields))
+    assert not place.warehouse.exists("msr_vtt/raw")
